@@ -1,0 +1,28 @@
+//! Every limit of the gateway, with its unit last in the name and the sentence that chose the number.
+//!
+//! A buffer, queue, table or wait without a name here is a bug.
+
+/// One request or response head, request line included. nginx allows 4 × 8 KiB; 64 KiB holds the longest bearer
+/// tokens and cookies seen and still keeps a thousand half-sent heads under 64 MiB.
+pub const HEAD_BYTES_MAX: usize = 64 * 1024;
+/// Longest request line; beyond it the answer is 414, as nginx's 8 KiB line buffer gives.
+pub const REQUEST_LINE_BYTES_MAX: usize = 8 * 1024;
+/// Header fields in one head; beyond it the answer is 431. Apache's default is 100.
+pub const HEAD_FIELDS_MAX: usize = 100;
+/// A chunk-size line with its extensions (RFC 9112 §7.1.1 asks for a limit).
+pub const CHUNK_LINE_BYTES_MAX: usize = 256;
+/// All trailer fields of one body.
+pub const TRAILER_BYTES_MAX: usize = 8 * 1024;
+
+/// One event or NDJSON line that the think filter looks into; a larger one passes untouched (T81).
+pub const EVENT_BYTES_MAX: usize = 1024 * 1024;
+/// Leading white space held while it is unknown whether a tag follows (T81).
+pub const LEADING_BLANK_BYTES_MAX: usize = 256;
+/// Longest delimiter a profile may name (T81).
+pub const DELIMITER_BYTES_MAX: usize = 128;
+/// Choices with a state of their own in one answer (T81).
+pub const CHOICES_MAX: usize = 128;
+/// Nesting the JSON scanner follows before it gives up and lets the value pass.
+pub const JSON_DEPTH_MAX: usize = 64;
+/// A body without stream that is collected to be edited as a whole; a larger one passes unfiltered, and says so.
+pub const WHOLE_BODY_BYTES_MAX: usize = 16 * 1024 * 1024;

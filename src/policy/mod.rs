@@ -1,0 +1,1 @@
+//! Sans-io decisions; time and randomness are arguments.
