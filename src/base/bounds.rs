@@ -9,8 +9,15 @@ pub const HEAD_BYTES_MAX: usize = 64 * 1024;
 pub const REQUEST_LINE_BYTES_MAX: usize = 8 * 1024;
 /// Header fields in one head; beyond it the answer is 431. Apache's default is 100.
 pub const HEAD_FIELDS_MAX: usize = 100;
+/// A host name and its port: 253 bytes of name (RFC 1035 §2.3.4), brackets or dots around it, `:65535`.
+pub const HOST_BYTES_MAX: usize = 262;
+/// A client's own request id; a longer one is replaced. Twice what the SDKs send.
+pub const REQUEST_ID_BYTES_MAX: usize = 128;
 /// A chunk-size line with its extensions (RFC 9112 §7.1.1 asks for a limit).
 pub const CHUNK_LINE_BYTES_MAX: usize = 256;
+/// Chunk extensions of one body together: they carry nothing, and one-byte chunks with long extensions would cost a
+/// reader hundreds of times what they deliver.
+pub const CHUNK_EXTENSION_BYTES_MAX: usize = 16 * 1024;
 /// All trailer fields of one body.
 pub const TRAILER_BYTES_MAX: usize = 8 * 1024;
 
