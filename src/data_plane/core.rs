@@ -2,6 +2,7 @@
 
 use std::{
     cell::{Cell, RefCell},
+    collections::HashSet,
     rc::Rc,
     sync::{
         Arc,
@@ -72,6 +73,8 @@ pub struct Core {
     snapshot: RefCell<Arc<Snapshot>>,
     pub draining: Cell<bool>,
     next_id: Cell<u64>,
+    /// Models somebody was told about, so that a line is written once each; bounded.
+    told: RefCell<HashSet<Box<str>>>,
 }
 
 impl Core {
@@ -104,6 +107,7 @@ impl Core {
             draining: Cell::new(shared.draining.load(Relaxed)),
             shared,
             next_id: Cell::new(seed),
+            told: RefCell::default(),
         }
     }
 
@@ -125,6 +129,14 @@ impl Core {
         // A bijection, so that ids differ, which spreads neighbours apart (splitmix64's finaliser).
         let mixed = (id ^ (id >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
         (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB) ^ (id >> 31)
+    }
+
+    /// Was this said before? A table that is full says yes: the line is a help, not a count.
+    #[must_use]
+    pub fn told_about(&self, model: &str) -> bool {
+        const MODELS_MAX: usize = 256;
+        let mut told = self.told.borrow_mut();
+        told.len() >= MODELS_MAX || !told.insert(model.into())
     }
 
     #[must_use]

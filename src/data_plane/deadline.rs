@@ -203,6 +203,18 @@ pub async fn until_watched<T, W>(
     .await
 }
 
+/// The first of two events: `Ok` of the one, `Err` of the other. The one goes first when both have come.
+pub async fn either<A, B>(
+    mut one: Pin<&mut (impl Future<Output = A> + ?Sized)>,
+    mut other: Pin<&mut (impl Future<Output = B> + ?Sized)>,
+) -> Result<A, B> {
+    poll_fn(|cx| match one.as_mut().poll(cx) {
+        Poll::Ready(value) => Poll::Ready(Ok(value)),
+        Poll::Pending => other.as_mut().poll(cx).map(Err),
+    })
+    .await
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
