@@ -26,8 +26,8 @@ pub struct UpstreamLine<'a> {
     pub authority: &'a str,
     /// Of the upstream's URL, without a slash at its end; often empty.
     pub path_prefix: &'a str,
-    /// In place of the request's own path.
-    pub path_override: Option<&'a str>,
+    /// In place of the request's own path; the two are written one after the other.
+    pub path_override: Option<[&'a str; 2]>,
     /// In place of the request's own method.
     pub method_override: Option<&'a str>,
     pub credential: Credential<'a>,
@@ -61,13 +61,14 @@ pub fn upstream_request(out: &mut Vec<u8>, head: &RequestHead<'_>, line: &Upstre
 }
 
 fn request_line(out: &mut Vec<u8>, head: &RequestHead<'_>, line: &UpstreamLine<'_>) {
-    let path = line.path_override.unwrap_or(head.path);
+    let [path, id] = line.path_override.unwrap_or([head.path, ""]);
     out.extend_from_slice(line.method_override.unwrap_or(head.method_text).as_bytes());
     out.push(b' ');
     if path != "*" {
         out.extend_from_slice(line.path_prefix.as_bytes());
     }
     out.extend_from_slice(path.as_bytes());
+    out.extend_from_slice(id.as_bytes());
     if let Some(query) = head.query {
         out.push(b'?');
         out.extend_from_slice(query.as_bytes());
