@@ -33,3 +33,6 @@ pub const CHOICES_MAX: usize = 128;
 pub const JSON_DEPTH_MAX: usize = 64;
 /// A body without stream that is collected to be edited as a whole; a larger one passes unfiltered, and says so.
 pub const WHOLE_BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// A request body that is taken in whole to learn its model and to be able to send it again; a larger one is streamed.
+/// Chats with several images stay below it.
+pub const COLLECTED_BODY_BYTES_MAX: usize = 16 * 1024 * 1024;

@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// Closes the books on an exchange.
-pub fn close(down: &mut Downstream<'_>, exchange: Exchange) {
+pub fn close(down: &mut Downstream<'_>, exchange: Box<Exchange>) {
     let core = down.core;
     let meter = &core.meter;
     let outcome = exchange.settled.unwrap_or(Outcome::Cut);

@@ -30,6 +30,9 @@ pub struct Shared {
     pub worker_restarts: AtomicU64,
     pub reloads: AtomicU64,
     pub reload_failures: AtomicU64,
+    /// Of the process, as the control plane last looked; the data plane reads no files.
+    pub resident_bytes: AtomicU64,
+    pub open_fds: AtomicU64,
     /// Client connections one core may hold; the rest of the descriptors is for upstreams.
     pub connections_max: usize,
     pub version: &'static str,

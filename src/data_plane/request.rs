@@ -30,7 +30,7 @@ pub enum After {
 }
 
 /// Handles one admitted request to its end.
-pub async fn handle(down: &mut Downstream<'_>, mut exchange: Exchange) -> After {
+pub async fn handle(down: &mut Downstream<'_>, mut exchange: Box<Exchange>) -> After {
     let core = down.core;
     core.meter.one(Metric::RequestsActive);
     let result = run(down, &mut exchange).await;

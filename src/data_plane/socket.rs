@@ -37,11 +37,10 @@ impl Socket {
     /// # Errors
     /// When the driver cannot register it.
     pub fn adopt(fd: OwnedFd) -> io::Result<Self> {
-        let stream = StdTcpStream::from(fd);
-        stream.set_nonblocking(true)?;
-        // Small events must leave at once; failure (a socket that is no TCP socket) costs only speed.
-        let _ = stream.set_nodelay(true);
-        Ok(Self { stream: TcpStream::from_std(stream)? })
+        let socket = Self::adopt_descriptor(fd)?;
+        // Small events must leave at once; failure costs only speed.
+        let _ = socket.sock().set_tcp_nodelay(true);
+        Ok(socket)
     }
 
     /// Starts to connect; [`Self::writable`] and then [`Self::connected`] tell the end.
@@ -194,15 +193,24 @@ pub struct Acceptor {
     socket: Socket,
 }
 
+impl Socket {
+    /// Any descriptor that can become readable: the driver needs a stream type to ask, and asks the kernel only about
+    /// readiness.
+    ///
+    /// # Errors
+    /// When the driver cannot register it.
+    pub fn adopt_descriptor(fd: OwnedFd) -> io::Result<Self> {
+        let stream = StdTcpStream::from(fd);
+        stream.set_nonblocking(true)?;
+        Ok(Self { stream: TcpStream::from_std(stream)? })
+    }
+}
+
 impl Acceptor {
     /// # Errors
     /// When the driver cannot register it.
     pub fn adopt(fd: OwnedFd) -> io::Result<Self> {
-        // The driver needs a stream type to ask for readiness; a listener's descriptor serves as well as any.
-        // SAFETY: `fd` is owned and open; ownership moves into the stream.
-        let stream = unsafe { StdTcpStream::from_raw_fd(fd.into_raw_fd()) };
-        stream.set_nonblocking(true)?;
-        Ok(Self { socket: Socket { stream: TcpStream::from_std(stream)? } })
+        Ok(Self { socket: Socket::adopt_descriptor(fd)? })
     }
 
     pub fn readable(&self) -> impl Future<Output = io::Result<()>> + '_ {
@@ -257,4 +265,9 @@ impl<M: Fn() -> F, F: Future<Output = io::Result<()>>> Readiness for Armed<M, F>
         }
         polled
     }
+}
+
+/// One answer of a question that is asked again and again.
+pub async fn ready(mut question: Pin<&mut (impl Readiness + ?Sized)>) -> io::Result<()> {
+    std::future::poll_fn(|cx| question.as_mut().poll_ready(cx)).await
 }

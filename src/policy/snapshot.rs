@@ -31,9 +31,9 @@ pub struct Upstream {
     /// For people: scheme, authority, prefix.
     pub url: Box<str>,
     /// Its `Host`.
-    pub authority: Box<[u8]>,
+    pub authority: Box<str>,
     /// Empty, or `/` and more without a final `/`.
-    pub path_prefix: Box<[u8]>,
+    pub path_prefix: Box<str>,
     /// Tried in order; empty while the name has not been resolved.
     pub addresses: Box<[SocketAddr]>,
     /// Why there are none.
