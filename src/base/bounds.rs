@@ -36,3 +36,19 @@ pub const WHOLE_BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// A request body that is taken in whole to learn its model and to be able to send it again; a larger one is streamed.
 /// Chats with several images stay below it.
 pub const COLLECTED_BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// One configuration file, and one structured value in an environment variable. The largest sensible file (a thousand
+/// model rules) is a tenth of it.
+pub const CONFIG_BYTES_MAX: usize = 512 * 1024;
+/// One secret, from wherever it comes: it has to fit into a request head with room to spare.
+pub const SECRET_BYTES_MAX: usize = 16 * 1024;
+/// Addresses to listen on; each costs a socket on every core.
+pub const LISTEN_MAX: usize = 16;
+/// Entries of an option that is a list of names.
+pub const OPTION_LIST_MAX: usize = 256;
+/// Own rules `think.models`: they are tried in order for a model's first request.
+pub const MODEL_RULES_MAX: usize = 1024;
+/// Own `think.profiles`.
+pub const PROFILES_MAX: usize = 64;
+/// Delimiters of one kind (pairs, ends, glue) in one profile.
+pub const PROFILE_DELIMITERS_MAX: usize = 16;
