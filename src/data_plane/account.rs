@@ -1,7 +1,12 @@
 //! Step 5: what a request cost and how it ended, counted once; and what is written down of it.
 
 use super::{
-    clock::rfc3339, core::Core, downstream::Downstream, exchange::Exchange, failure::Failure, journal::Book,
+    clock::rfc3339,
+    core::Core,
+    downstream::Downstream,
+    exchange::Exchange,
+    failure::Failure,
+    journal::Book,
     meter::{Outcome, Timing},
 };
 use crate::{
@@ -40,14 +45,7 @@ pub fn close(down: &mut Downstream<'_>, exchange: Box<Exchange>) {
     exchange.settled = Some(outcome);
 }
 
-fn access_line(
-    out: &mut Vec<u8>,
-    down: &Downstream<'_>,
-    exchange: &Exchange,
-    status: u16,
-    outcome: Outcome,
-    now: u64,
-) {
+fn access_line(out: &mut Vec<u8>, down: &Downstream<'_>, exchange: &Exchange, status: u16, outcome: Outcome, now: u64) {
     use std::io::Write;
     let clock = &down.core.clock;
     let ms = |from: u64, to: u64| to.saturating_sub(from) as f64 / 1_000.0;
@@ -172,9 +170,28 @@ pub fn debug_answer(core: &Core, exchange: &Exchange, head: &ResponseHead<'_>) {
 /// Fields whose values are shown; of all others only the length is: a secret can stand anywhere.
 fn is_harmless(name: &str) -> bool {
     const SHOWN: [&str; 22] = [
-        "host", "content-type", "content-length", "transfer-encoding", "connection", "accept", "accept-encoding",
-        "user-agent", "x-think", "x-request-id", "date", "server", "cache-control", "keep-alive", "retry-after",
-        "expect", "content-encoding", "vary", "x-accel-buffering", "upgrade", "te", "trailer",
+        "host",
+        "content-type",
+        "content-length",
+        "transfer-encoding",
+        "connection",
+        "accept",
+        "accept-encoding",
+        "user-agent",
+        "x-think",
+        "x-request-id",
+        "date",
+        "server",
+        "cache-control",
+        "keep-alive",
+        "retry-after",
+        "expect",
+        "content-encoding",
+        "vary",
+        "x-accel-buffering",
+        "upgrade",
+        "te",
+        "trailer",
     ];
     SHOWN.iter().any(|shown| shown.eq_ignore_ascii_case(name))
 }

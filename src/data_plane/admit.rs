@@ -118,13 +118,7 @@ fn open(
     }))
 }
 
-fn write_upstream(
-    out: &mut Vec<u8>,
-    head: &RequestHead<'_>,
-    path: UpstreamPath<'_>,
-    snapshot: &Snapshot,
-    id: &str,
-) {
+fn write_upstream(out: &mut Vec<u8>, head: &RequestHead<'_>, path: UpstreamPath<'_>, snapshot: &Snapshot, id: &str) {
     let upstream = &snapshot.upstream;
     let credential = match &upstream.authorization {
         Some(ours) => Credential::Replace(ours.reveal().as_bytes()),

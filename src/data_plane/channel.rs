@@ -49,10 +49,8 @@ impl Write for Raw<'_> {
 impl Tls {
     fn pull(&mut self, socket: &Socket) -> io::Result<usize> {
         let n = self.connection.read_tls(&mut Raw(socket))?;
-        let state = self
-            .connection
-            .process_new_packets()
-            .map_err(|error| io::Error::new(ErrorKind::InvalidData, error))?;
+        let state =
+            self.connection.process_new_packets().map_err(|error| io::Error::new(ErrorKind::InvalidData, error))?;
         self.plaintext = state.plaintext_bytes_to_read();
         // Alerts and key updates that the peer's bytes provoked; what does not fit now goes with the next write.
         self.push(socket)?;

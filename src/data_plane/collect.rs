@@ -19,7 +19,8 @@ pub async fn body(down: &mut Downstream<'_>, exchange: &mut Exchange) -> Result<
         return Ok(());
     }
     while !exchange.decoder.is_done() {
-        if exchange.decoder.announced() > COLLECTED_BODY_BYTES_MAX as u64 || exchange.body.len() > COLLECTED_BODY_BYTES_MAX
+        if exchange.decoder.announced() > COLLECTED_BODY_BYTES_MAX as u64
+            || exchange.body.len() > COLLECTED_BODY_BYTES_MAX
         {
             break;
         }

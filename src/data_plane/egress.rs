@@ -16,7 +16,10 @@ use crate::wire::{
 pub enum Body<'a> {
     Plain(&'a [u8]),
     /// What the filter left of an input.
-    Edited { input: &'a [u8], out: &'a Out },
+    Edited {
+        input: &'a [u8],
+        out: &'a Out,
+    },
 }
 
 impl Body<'_> {

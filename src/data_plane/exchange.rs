@@ -61,7 +61,7 @@ impl Exchange {
     /// May the same request be sent to the upstream again, if nothing of an answer has come?
     #[must_use]
     pub fn is_repeatable(&self) -> bool {
-        self.decoder.is_done() && (self.method.is_safe() || self.endpoint.is_repeatable())
+        self.decoder.is_done() && self.endpoint.is_repeatable(self.method)
     }
 
     /// Gives the request's buffers back; nothing will be sent again.
@@ -73,6 +73,9 @@ impl Exchange {
 
 impl Drop for Exchange {
     fn drop(&mut self) {
-        debug_assert!(self.settled.is_some() || std::thread::panicking(), "an exchange ended without being accounted for");
+        debug_assert!(
+            self.settled.is_some() || std::thread::panicking(),
+            "an exchange ended without being accounted for"
+        );
     }
 }

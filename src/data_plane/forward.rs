@@ -98,8 +98,7 @@ fn send_collected(exchange: &Exchange, channel: &Channel) -> Result<Option<Vec<u
             tail = if exchange.body.is_empty() { LAST_CHUNK } else { b"\r\n0\r\n\r\n" };
         }
     }
-    let slices =
-        [IoSlice::new(&exchange.head), IoSlice::new(&size), IoSlice::new(&exchange.body), IoSlice::new(tail)];
+    let slices = [IoSlice::new(&exchange.head), IoSlice::new(&size), IoSlice::new(&exchange.body), IoSlice::new(tail)];
     let used = if chunked { &slices[..] } else { &slices[..3] };
     let total: usize = used.iter().map(|slice| slice.len()).sum();
     let taken = match channel.send_vectored(used) {
@@ -156,11 +155,7 @@ fn late(down: &Downstream<'_>, exchange: &Exchange, interrupt: Interrupt, phase:
 }
 
 /// Passes a body on that was not collected, as fast as the upstream takes it and no faster.
-async fn stream_body(
-    down: &mut Downstream<'_>,
-    exchange: &mut Exchange,
-    channel: &Channel,
-) -> Result<(), Stopped> {
+async fn stream_body(down: &mut Downstream<'_>, exchange: &mut Exchange, channel: &Channel) -> Result<(), Stopped> {
     let mut piece = down.core.buffers.take();
     while !exchange.decoder.is_done() {
         if down.input.is_empty() {

@@ -63,8 +63,8 @@ impl Heading {
             self.partial.extend_from_slice(data);
             data = &mut self.partial;
         }
-        let (mut start, mut at) = (0, 0);
-        let mut relay = loop {
+        let mut at = 0;
+        let (mut relay, start) = loop {
             write.clear();
             let mut slots = slots();
             let parsed = response::parse(&data[at..], exchange.method, &mut slots)
@@ -80,9 +80,9 @@ impl Heading {
                     at += head.len;
                 }
                 Some(head) => {
-                    start = at;
+                    let start = at;
                     at += head.len;
-                    break begin(down, exchange, &head, write);
+                    break (begin(down, exchange, &head, write), start);
                 }
             }
         };

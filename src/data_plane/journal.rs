@@ -70,7 +70,9 @@ impl Journal {
         }
         if let Err(refused) = self.writer.try_send(Batch { book, lines }) {
             let batch = match refused {
-                std::sync::mpsc::TrySendError::Full(batch) | std::sync::mpsc::TrySendError::Disconnected(batch) => batch,
+                std::sync::mpsc::TrySendError::Full(batch) | std::sync::mpsc::TrySendError::Disconnected(batch) => {
+                    batch
+                }
             };
             // Kept for the next tick while there is room; past that, `line` drops and counts.
             self.open(book).replace(batch.lines);

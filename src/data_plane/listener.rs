@@ -2,13 +2,7 @@
 //!
 //! The kernel spreads connections over the cores' listeners by a hash, which is even only for many; an edge box has few.
 
-use std::{
-    net::SocketAddr,
-    os::fd::OwnedFd,
-    rc::Rc,
-    sync::atomic::Ordering::Relaxed,
-    time::Duration,
-};
+use std::{net::SocketAddr, os::fd::OwnedFd, rc::Rc, sync::atomic::Ordering::Relaxed, time::Duration};
 
 use super::{
     connection,
@@ -45,7 +39,12 @@ fn accept_some(core: &Rc<Core>, acceptor: &Acceptor) -> bool {
     for _ in 0..ACCEPTS_A_TURN {
         match acceptor.accept() {
             Ok((fd, peer)) => place(core, fd, peer),
-            Err(error) => return !matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM)),
+            Err(error) => {
+                return !matches!(
+                    error.raw_os_error(),
+                    Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM)
+                );
+            }
         }
     }
     true

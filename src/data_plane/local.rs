@@ -92,8 +92,7 @@ pub fn own(down: &mut Downstream<'_>, asked: &Asked<'_>, endpoint: Endpoint) -> 
 
 fn health(core: &Core) -> String {
     let shared = &core.shared;
-    let drivers: Vec<String> =
-        shared.cores.iter().map(|seat| format!("\"{}\"", seat.driver().label())).collect();
+    let drivers: Vec<String> = shared.cores.iter().map(|seat| format!("\"{}\"", seat.driver().label())).collect();
     let status = if shared.draining.load(Relaxed) { "draining" } else { "healthy" };
     let connections: usize = shared.cores.iter().map(|seat| seat.load.load(Relaxed)).sum();
     format!(

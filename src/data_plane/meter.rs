@@ -46,9 +46,7 @@ const STATUS_CLASSES: usize = 5;
 pub const STATUS_CELLS: usize = STATUSES.len() + STATUS_CLASSES;
 
 fn status_cell(status: u16) -> usize {
-    STATUSES
-        .binary_search(&status)
-        .unwrap_or_else(|_| STATUSES.len() + usize::from((status / 100).clamp(1, 5)) - 1)
+    STATUSES.binary_search(&status).unwrap_or_else(|_| STATUSES.len() + usize::from((status / 100).clamp(1, 5)) - 1)
 }
 
 /// The label of a status cell.
@@ -62,8 +60,26 @@ pub fn status_label(cell: usize) -> String {
 
 /// Upper bounds in microseconds: from the gateway's own overhead to an answer of half an hour.
 pub const BUCKETS_US: [u64; 20] = [
-    50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000,
-    5_000_000, 15_000_000, 60_000_000, 300_000_000, 1_800_000_000,
+    50,
+    100,
+    250,
+    500,
+    1_000,
+    2_500,
+    5_000,
+    10_000,
+    25_000,
+    50_000,
+    100_000,
+    250_000,
+    500_000,
+    1_000_000,
+    2_500_000,
+    5_000_000,
+    15_000_000,
+    60_000_000,
+    300_000_000,
+    1_800_000_000,
 ];
 
 /// The histograms, seconds on the outside.

@@ -1,10 +1,7 @@
 //! Step 4, second half: the body. Each time the upstream has something: one read into the core's buffer, framing off,
 //! filter, framing on, one write. Nothing is kept while nothing comes; nothing more is read while the client is behind.
 
-use std::{
-    io::{ErrorKind, IoSlice},
-    pin::pin,
-};
+use std::{io::ErrorKind, pin::pin};
 
 use super::{
     account,
@@ -22,9 +19,7 @@ use crate::{
     base::{bounds::WHOLE_BODY_BYTES_MAX, error::Kind, metric::Metric},
     wire::{
         dialect::error,
-        http::{
-            BodyDecoder, Framing, response, slots,
-        },
+        http::{BodyDecoder, Framing, response, slots},
         think::{self, Filter, Out, Spec},
     },
 };

@@ -9,7 +9,7 @@ use std::{
     io::{self, ErrorKind, IoSlice},
     mem::MaybeUninit,
     net::{SocketAddr, TcpStream as StdTcpStream},
-    os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd, RawFd},
+    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd},
     pin::Pin,
     task::{Context, Poll},
 };
@@ -48,8 +48,11 @@ impl Socket {
     /// # Errors
     /// What `connect` says at once: no route, no descriptor, refused.
     pub fn start_connect(address: SocketAddr) -> io::Result<Self> {
-        let socket =
-            socket2::Socket::new(Domain::for_address(address), Type::STREAM.nonblocking().cloexec(), Some(Protocol::TCP))?;
+        let socket = socket2::Socket::new(
+            Domain::for_address(address),
+            Type::STREAM.nonblocking().cloexec(),
+            Some(Protocol::TCP),
+        )?;
         match socket.connect(&SockAddr::from(address)) {
             Ok(()) => {}
             Err(error) if error.raw_os_error() == Some(libc::EINPROGRESS) => {}
@@ -70,7 +73,7 @@ impl Socket {
     }
 
     fn sock(&self) -> SockRef<'_> {
-        SockRef::from(&self.stream)
+        SockRef::from(self)
     }
 
     #[must_use]
@@ -186,6 +189,13 @@ impl Socket {
 fn retry_if_interrupted() -> io::Result<()> {
     let error = io::Error::last_os_error();
     if error.kind() == ErrorKind::Interrupted { Ok(()) } else { Err(error) }
+}
+
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        // SAFETY: the descriptor stays open as long as `self`, which the result borrows.
+        unsafe { BorrowedFd::borrow_raw(self.fd()) }
+    }
 }
 
 /// A listening socket, asked for readiness like any other.
