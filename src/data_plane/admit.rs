@@ -44,6 +44,8 @@ pub fn admit(down: &mut Downstream<'_>, progress: &mut Progress) -> Admitted {
         Ok(Some(head)) => head,
         Err(kind) => return Admitted::Refused(kind, Dialect::OpenAi),
     };
+    #[cfg(debug_assertions)]
+    super::faults::provoke(core, head.path);
     let route = match route(head.method, head.path) {
         Ok(route) => route,
         Err(kind) => return Admitted::Refused(kind, Dialect::OpenAi),
