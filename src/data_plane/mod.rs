@@ -36,5 +36,6 @@ pub mod faults;
 pub mod forward;
 pub mod heading;
 pub mod local;
+pub mod plan;
 pub mod relay;
 pub mod scrape;
