@@ -23,6 +23,13 @@ fn heads(c: &mut Criterion) {
             black_box(request::parse(black_box(REQUEST), &mut room)).is_ok()
         });
     });
+    c.bench_function("request/parse_bare_httparse", |b| {
+        b.iter(|| {
+            let mut room = slots();
+            let mut request = httparse::Request::new(&mut []);
+            black_box(request.parse_with_uninit_headers(black_box(REQUEST), &mut room)).is_ok()
+        });
+    });
     c.bench_function("response/parse_5_fields", |b| {
         b.iter(|| {
             let mut room = slots();

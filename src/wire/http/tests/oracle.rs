@@ -95,8 +95,11 @@ fn head(head: &[u8], len: usize) -> Option<Request> {
     if hosts.len() > 1 || (minor == 1 && hosts.is_empty()) || !hosts.iter().all(|host| is_host(host)) {
         return None;
     }
-    let tokens: Vec<String> =
-        all("connection").iter().flat_map(|value| value.split(',')).map(|t| t.trim().to_ascii_lowercase()).collect();
+    let tokens: Vec<String> = all("connection")
+        .iter()
+        .flat_map(|value| value.split(','))
+        .map(|t| t.trim_matches([' ', '\t']).to_ascii_lowercase())
+        .collect();
     let said = |token: &str| tokens.iter().any(|own| own == token);
     let keep_alive = !said("close") && (minor == 1 || said("keep-alive"));
     let body = body(&all("content-length"), &all("transfer-encoding"), minor)?;
