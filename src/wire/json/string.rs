@@ -175,7 +175,7 @@ mod tests {
     fn strings_end_at_the_first_quote_that_is_not_escaped() {
         assert_eq!(end(br#"abc" x"#, 0), Some(3));
         assert_eq!(end(br#"a\"bc\\" x"#, 0), Some(7));
-        assert_eq!(end(br#"a long text beyond one vector \u003c \" and its end" x"#, 0), Some(50));
+        assert_eq!(end(br#"a long text beyond one vector \u003c \" and its end" x"#, 0), Some(51));
         assert_eq!(end(br"abc", 0), None);
         assert_eq!(end(br"abc\", 0), None);
         assert_eq!(end(br"", 0), None);

@@ -1,6 +1,7 @@
 //! The lines of one event.
 
 use crate::wire::json::scan::Span;
+use crate::wire::json::string;
 use memchr::memchr2;
 
 /// What the lines of one event are.
@@ -35,8 +36,9 @@ pub fn fields(event: &[u8]) -> Fields {
 }
 
 /// Copy an event with several `data` lines to `to` so that every byte of the values keeps its place and everything
-/// else is a line end: read as JSON, that is the joined value, and an edit of it is an edit of the event.
-pub(crate) fn only_values(event: &[u8], to: &mut Vec<u8>) {
+/// else is a line end: read as JSON, that is the joined value, and an edit of it is an edit of the event. False when a
+/// line ends inside a string, which is no JSON.
+pub(crate) fn only_values(event: &[u8], to: &mut Vec<u8>) -> bool {
     to.clear();
     to.resize(event.len(), b'\n');
     for_each_line(event, |line| {
@@ -45,6 +47,15 @@ pub(crate) fn only_values(event: &[u8], to: &mut Vec<u8>) {
             to[value.start..value.end].copy_from_slice(value.of(event));
         }
     });
+    let mut at = 0;
+    while let Some(open) = memchr::memchr(b'"', &to[at..]) {
+        let start = at + open + 1;
+        match string::end(to, start) {
+            Some(end) if memchr::memchr(b'\n', &to[start..end]).is_none() => at = end + 1,
+            _ => return false,
+        }
+    }
+    true
 }
 
 fn for_each_line(event: &[u8], mut visit: impl FnMut(Span)) {

@@ -136,5 +136,5 @@ fn fields_of_an_event() {
     assert_eq!(read(b"id\n"), (0, b"".to_vec(), true));
     let mut values = vec![];
     event::only_values(b"data: {\nid: 1\ndata:\"a\":1}\n\n", &mut values);
-    assert_eq!(values, b"\n\n\n\n\n\n{\n\n\n\n\n\n\n\n\n\n\n\"a\":1}\n\n");
+    assert_eq!(values, b"\n\n\n\n\n\n{\n\n\n\n\n\n\n\n\n\n\n\n\"a\":1}\n\n");
 }

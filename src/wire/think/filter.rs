@@ -20,17 +20,19 @@ use crate::wire::{ndjson, think};
 #[derive(Debug)]
 pub struct Filter {
     framer: Framer,
-    profile: Arc<Profile>,
+    pub(super) profile: Arc<Profile>,
     pub(crate) lanes: Lanes,
     /// Members of an event, for events of our own.
-    members: Vec<u8>,
-    stats: Stats,
+    pub(super) members: Vec<u8>,
+    /// Anthropic: indexes of the blocks that were removed.
+    pub(super) removed_blocks: Vec<u32>,
+    pub(super) stats: Stats,
     choices: u16,
     /// Lines without data written since the last data line.
     quiet_lines: u16,
     format: Format,
     policy: Policy,
-    start: StartOverride,
+    pub(super) start: StartOverride,
     fields: &'static [&'static str],
     bypass: bool,
     /// An `id` line was written: some clients take an empty line for an event from then on.
@@ -186,6 +188,7 @@ impl Filter {
             profile: Arc::clone(&spec.profile),
             lanes: Lanes::default(),
             members: Vec::new(),
+            removed_blocks: Vec::new(),
             stats: Stats::default(),
             choices: spec.choices.max(1),
             quiet_lines: 0,
@@ -303,7 +306,7 @@ impl Filter {
     fn empty_event(&self, out: &mut Vec<u8>) {
         let lane = self.lanes.iter().next();
         let shape = lane.map_or(self.shape(&Head::default(), false), |lane| lane.shape);
-        let says = Says { index: lane.map_or(0, |lane| lane.index), fields: &[], thinking: b"", text: b"" };
+        let says = Says { index: lane.map_or(0, |lane| lane.out_index), fields: &[], thinking: b"", text: b"" };
         envelope::write(shape, &self.members, says, out);
     }
 
@@ -407,9 +410,9 @@ impl Filter {
             1 => self.json_or_mark(source.bytes, fields.data, stand, out),
             _ => {
                 let mut values = std::mem::take(&mut out.scratch.values);
-                sse::only_values(source.bytes, &mut values);
-                let span = Span::new(fields.data.start, values.len());
-                let verdict = self.json_or_mark(&values, span, stand, out);
+                let span = Span::new(fields.data.start, source.bytes.len());
+                let whole_strings = sse::only_values(source.bytes, &mut values);
+                let verdict = whole_strings.then(|| self.json_or_mark(&values, span, stand, out)).flatten();
                 out.scratch.values = values;
                 verdict
             }
@@ -431,7 +434,9 @@ impl Filter {
         let bytes = &bytes[..span.end];
         let family = match self.format {
             Format::OllamaChat | Format::OllamaGenerate => Family::Ollama,
-            _ => Family::OpenAi,
+            Format::OpenAiChat | Format::OpenAiCompletions => Family::OpenAi,
+            Format::AnthropicMessages => return self.anthropic(bytes, span.start, stand, scratch, sink),
+            Format::OpenAiResponses => return self.responses(bytes, span.start, stand, scratch, sink),
         };
         let head = chat::read(family, bytes, span.start, scratch).ok()?;
         if head.error && stand == Stand::InStream && scratch.choices.iter().all(|choice| !choice.ends) {
@@ -441,7 +446,7 @@ impl Filter {
     }
 
     /// Let each lane of an event work.
-    fn choices(&mut self, bytes: &[u8], head: &Head, stand: Stand, scratch: &mut Scratch) -> Verdict {
+    pub(super) fn choices(&mut self, bytes: &[u8], head: &Head, stand: Stand, scratch: &mut Scratch) -> Verdict {
         let profile = Arc::clone(&self.profile);
         let cx = Context {
             policy: self.policy,
@@ -481,10 +486,12 @@ impl Filter {
         verdict
     }
 
-    fn shape(&self, head: &Head, legacy: bool) -> Shape {
+    pub(super) fn shape(&self, head: &Head, legacy: bool) -> Shape {
         match self.format {
             Format::OllamaChat | Format::OllamaGenerate if head.in_message => Shape::OllamaChat,
             Format::OllamaChat | Format::OllamaGenerate => Shape::OllamaGenerate,
+            Format::AnthropicMessages => Shape::Anthropic,
+            Format::OpenAiResponses => Shape::Responses,
             _ if legacy => Shape::Legacy,
             _ => Shape::Chat,
         }
@@ -513,7 +520,7 @@ impl Filter {
     }
 
     /// Write what the lanes hold in events of our own.
-    fn flush(&mut self, more: More, scratch: &mut Scratch, sink: &mut Sink) {
+    pub(super) fn flush(&mut self, more: More, scratch: &mut Scratch, sink: &mut Sink) {
         for lane in self.lanes.iter_mut() {
             scratch.text.clear();
             scratch.thinking.clear();
@@ -525,7 +532,7 @@ impl Filter {
                 continue;
             }
             let says =
-                Says { index: lane.index, fields: self.fields, thinking: &scratch.thinking, text: &scratch.text };
+                Says { index: lane.out_index, fields: self.fields, thinking: &scratch.thinking, text: &scratch.text };
             scratch.joined.clear();
             envelope::write(lane.shape, &self.members, says, &mut scratch.joined);
             sink.push(&scratch.joined);

@@ -17,6 +17,8 @@ const WRAP_AGAIN: &[u8] = b"\\n\\n";
 #[derive(Clone, Debug)]
 pub(crate) struct Lane {
     pub(crate) index: u32,
+    /// The index that events of our own bear.
+    pub(crate) out_index: u32,
     pub(crate) splitter: Splitter,
     /// The raw suffix that may still become a delimiter or is leading white space.
     pub(crate) held: Vec<u8>,
@@ -57,6 +59,7 @@ impl Lane {
     pub(crate) fn new(index: u32, shape: Shape, splitter: Splitter) -> Self {
         Self {
             index,
+            out_index: index,
             splitter,
             held: Vec::new(),
             watched: Vec::new(),
@@ -223,7 +226,7 @@ impl Lane {
         }
         let mut members = Vec::new();
         envelope::render(cx.envelope, cx.bytes, &mut members);
-        let says = Says { index: self.index, fields: cx.fields, thinking: &scratch.thinking, text: &scratch.text };
+        let says = Says { index: self.out_index, fields: cx.fields, thinking: &scratch.thinking, text: &scratch.text };
         envelope::write(self.shape, &members, says, &mut scratch.ahead);
         scratch.thinking.clear();
         scratch.text.clear();

@@ -6,12 +6,15 @@
 //! writes down edits; `chat`, `anthropic` and `responses` find the strings in an event; [`Filter`] cuts a stream into
 //! events and puts the result together from ranges of what it was given.
 
+mod anthropic;
 mod chat;
 mod envelope;
 mod filter;
 mod lane;
 mod out;
 mod profile;
+mod request;
+mod responses;
 mod scratch;
 mod splitter;
 pub mod table;
@@ -22,6 +25,7 @@ use std::sync::Arc;
 pub use filter::Filter;
 pub use out::{Out, Seg};
 pub use profile::{Anchor, Profile, ProfileDef, ProfileError, Start};
+pub use request::{RequestFacts, request_facts};
 pub use whole::{may_need_edit, whole};
 
 /// What the answer is.
@@ -150,6 +154,3 @@ pub struct Stats {
     /// Thinking is being suppressed: the client sees nothing.
     pub suppressing: bool,
 }
-
-#[cfg(test)]
-mod tests;

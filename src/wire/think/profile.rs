@@ -202,7 +202,6 @@ pub struct Profile {
     pub(crate) text: Set,
     /// The closes, to count those that no open preceded.
     pub(crate) closes: Set,
-    opens: Vec<String>,
 }
 
 impl Profile {
@@ -230,7 +229,6 @@ impl Profile {
             after: Set::new([&opens[..], &glue].concat())?,
             text: Set::new([anywhere, &glue].concat())?,
             closes: Set::new(closes.clone())?,
-            opens: def.pairs.iter().map(|(open, _)| open.clone()).collect(),
         })
     }
 
@@ -243,13 +241,33 @@ impl Profile {
     /// Does this text (a raw JSON string body) end with an open tag, white space after it allowed?
     #[must_use]
     pub fn ends_in_open(&self, raw: &[u8]) -> bool {
-        self.opens.iter().any(|open| {
-            (0..raw.len()).rev().take(ENDING_BYTES_MAX).any(|at| match string::matches(raw, at, open) {
-                Match::Full(len) => string::blank_len(raw, at + len) == raw.len() - at - len,
-                _ => false,
-            })
-        })
+        let tail = &raw[raw.len().saturating_sub(ENDING_BYTES_MAX)..];
+        match last(&self.after, tail, |role| matches!(role, Role::Open(_))) {
+            Some((at, len)) => string::blank_len(tail, at + len) == tail.len() - at - len,
+            None => false,
+        }
     }
+
+    /// Does this text (a raw JSON string body) open a block and not close it?
+    #[must_use]
+    pub fn leaves_open(&self, raw: &[u8]) -> bool {
+        let open = last(&self.after, raw, |role| matches!(role, Role::Open(_)));
+        open.is_some_and(|(open, _)| last(&self.closes, raw, |_| true).is_none_or(|(close, _)| close < open))
+    }
+}
+
+/// The last word of a set in a text: where, and how long.
+fn last(set: &Set, raw: &[u8], wanted: impl Fn(Role) -> bool) -> Option<(usize, usize)> {
+    let (mut at, mut seen) = (0, None);
+    while let Some((place, found)) = set.find(raw, at) {
+        at = place + string::unit(raw, place).1;
+        if let Found::Full(role, len) = found
+            && wanted(role)
+        {
+            seen = Some((place, len));
+        }
+    }
+    seen
 }
 
 /// Bytes looked at by [`Profile::ends_in_open`]: a delimiter of the longest kind with each byte escaped, and some blank.

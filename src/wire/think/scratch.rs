@@ -109,6 +109,8 @@ pub(crate) struct Scratch {
     pub(crate) root_reasons: Vec<Reason>,
     pub(crate) texts: Vec<Text>,
     pub(crate) reasons: Vec<Reason>,
+    /// Responses: what stands beside each text and goes with it.
+    pub(crate) spans: Vec<Span>,
     pub(crate) edits: Vec<Edit>,
     /// The bytes that edits put in.
     pub(crate) put: Vec<u8>,
@@ -136,6 +138,7 @@ impl Scratch {
         self.root_reasons.clear();
         self.texts.clear();
         self.reasons.clear();
+        self.spans.clear();
         self.edits.clear();
         self.put.clear();
         self.ahead.clear();
