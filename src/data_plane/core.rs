@@ -10,11 +10,11 @@ use std::{
     },
 };
 
+use super::plan::VERDICTS_MAX;
 use super::{
     buffers::Buffers, clock::Clock, deadline::Deadlines, driver::Driver, journal::Journal, mailbox::Sender,
     meter::Meter, pool::Pool,
 };
-use super::plan::VERDICTS_MAX;
 use crate::{
     policy::{snapshot::Snapshot, think_rules::Verdict},
     wire::think::Out,
