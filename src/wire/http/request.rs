@@ -129,7 +129,8 @@ pub fn parse_growing<'s, 'b: 's>(
 
 /// Does an empty line end in `buf[searched..]`? Bare LF counts, since the parser has to see and refuse it.
 fn head_may_have_ended(buf: &[u8], searched: usize) -> bool {
-    memchr::memchr_iter(b'\n', &buf[searched..]).any(|at| {
+    let fresh = buf.get(searched..).unwrap_or_default();
+    memchr::memchr_iter(b'\n', fresh).any(|at| {
         let at = searched + at;
         buf[..at].ends_with(b"\n") || buf[..at].ends_with(b"\n\r")
     })
