@@ -62,3 +62,22 @@ pub const EVENT_SHAPE_BYTES_MAX: usize = 2048;
 pub const QUIET_LINES_MAX: u16 = 200;
 /// Removed content blocks of one Anthropic message that later indexes are corrected for.
 pub const REMOVED_BLOCKS_MAX: usize = 1024;
+
+/// A request body that is fingerprinted; a larger one (many megabytes of images) is forwarded uncached.
+pub const FINGERPRINT_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// JSON values in a fingerprinted body. A thousand-message conversation has about ten thousand; at 32 bytes a value
+/// the tree of the largest one stays under 4 MiB.
+pub const FINGERPRINT_VALUES_MAX: usize = 128 * 1024;
+
+/// Text, thinking and tool calls of one answer that may be cached, as they lie in the entry.
+pub const ANSWER_BYTES_MAX: usize = 1024 * 1024;
+/// A body without stream (or one NDJSON line) that the recorder collects to read it whole: an embeddings batch of a
+/// hundred vectors with 1536 numbers is about 2 MiB of JSON.
+pub const ANSWER_BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// One event of a recorded stream; larger ones make the answer uncacheable.
+pub const ANSWER_EVENT_BYTES_MAX: usize = EVENT_BYTES_MAX;
+/// Tool calls in one cached answer.
+pub const ANSWER_TOOL_CALLS_MAX: usize = 128;
+/// Text in one event of a replayed stream: about what a model server sends in twenty events, so that a replay is still
+/// a stream and costs a twentieth.
+pub const REPLAY_EVENT_TEXT_BYTES: usize = 96;

@@ -2,3 +2,4 @@
 
 pub mod snapshot;
 pub mod think_rules;
+pub mod fingerprint;
