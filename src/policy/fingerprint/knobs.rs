@@ -73,8 +73,8 @@ pub const OPENAI: &[Knob] = knobs! {
     "cache_prompt", Out, "llama.cpp: reuse of its own state, not the answer";
     "dimensions", In("dimensions"), "length of the vectors";
     "echo", Unless("echo", Same::False), "puts the prompt into the answer";
-    "encoding_format", Out, "how vectors are written; an entry is written either way";
     "enable_thinking", In("enable_thinking"), "whether the model thinks";
+    "encoding_format", Out, "how vectors are written; an entry is written either way";
     "format", In("openai format"), "not OpenAI's; Ollama's servers read it on their own paths only";
     "frequency_penalty", In("frequency_penalty"), "sampling";
     "function_call", In("function_call"), "the old spelling; answers have another shape than with tools";

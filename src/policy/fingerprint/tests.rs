@@ -128,9 +128,7 @@ impl Chat {
         for (at, turn) in self.turns.iter().enumerate() {
             match turn {
                 Turn::Said { role, text } => {
-                    messages.push(
-                        json!({"role": ["user", "system", "assistant"][usize::from(*role) % 3], "content": text}),
-                    );
+                    messages.push(json!({"role": role_name(*role, "system"), "content": text}));
                 }
                 Turn::Shown { text, image } => messages.push(json!({"role": "user", "content": [
                     {"type": "text", "text": text},
@@ -178,9 +176,7 @@ impl Chat {
         for (at, turn) in self.turns.iter().enumerate() {
             match turn {
                 Turn::Said { role, text } => {
-                    messages.push(
-                        json!({"role": ["user", "System", "assistant"][usize::from(*role) % 3], "content": text}),
-                    );
+                    messages.push(json!({"role": role_name(*role, "System"), "content": text}));
                 }
                 Turn::Shown { text, image } => {
                     messages.push(json!({"role": "user", "content": text, "images": [base64(image)]}));
@@ -218,6 +214,10 @@ impl Chat {
         body.insert("keep_alive".into(), "5m".into());
         Value::Object(body)
     }
+}
+
+fn role_name(role: u8, system: &'static str) -> &'static str {
+    ["user", system, "assistant"][usize::from(role) % 3]
 }
 
 /// Enough of an encoder for a test: groups of three bytes only.

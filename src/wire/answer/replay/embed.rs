@@ -70,7 +70,7 @@ impl Replay<'_> {
         let scale = if to_normalise { scale(vector) } else { 1.0 };
         match vector {
             Vector::Json(text) if scale == 1.0 => compact(out, text),
-            Vector::Json(text) => write(numbers(text).map(|number| number * scale), out),
+            Vector::Json(text) => write(numbers(text).map(|number| (number * scale) as f32), out),
             Vector::Floats(bytes) if scale == 1.0 => write(singles(bytes), out),
             Vector::Floats(bytes) => write(singles(bytes).map(|single| (f64::from(single) * scale) as f32), out),
         }

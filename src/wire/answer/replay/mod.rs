@@ -6,7 +6,7 @@ mod openai;
 
 use std::borrow::Cow;
 
-use super::{Answer, Call, Dialect, Endpoint, Family, Piece, ReasoningField};
+use super::{Answer, Call, Dialect, Endpoint, Family, Finish, Piece, ReasoningField};
 use crate::base::bounds::REPLAY_EVENT_TEXT_BYTES;
 
 /// What becomes of thinking pieces; the policy of the request. Inline tags in text are not looked for here, see
@@ -192,6 +192,15 @@ impl<'a> Replay<'a> {
         self.context.thinking != Thinking::Strip && self.context.endpoint != Endpoint::OpenAiCompletions
     }
 
+    /// Nor for calls: there they end like any text.
+    fn shows_calls(&self) -> bool {
+        self.context.endpoint != Endpoint::OpenAiCompletions
+    }
+
+    fn finish(&self) -> Finish {
+        if self.shows_calls() { self.answer.finish } else { Finish::Stop }
+    }
+
     fn next_shown(&mut self) -> Option<Shown<'a>> {
         loop {
             match self.answer.pieces.get(self.cursor.piece)? {
@@ -203,6 +212,7 @@ impl<'a> Replay<'a> {
                 }
                 Piece::Thinking(text) if self.shows_thinking() => return Some(Shown::Thinking(self.take(text).0)),
                 Piece::Thinking(_) => self.cursor.piece += 1,
+                Piece::Call(_) if !self.shows_calls() => self.cursor.piece += 1,
                 Piece::Call(call) => {
                     let number = self.cursor.calls;
                     self.cursor.calls += 1;

@@ -71,9 +71,9 @@ impl Replay<'_> {
 
     pub(super) fn openai_finish(&self, out: &mut Vec<u8>) {
         if self.is_chat() {
-            self.chunk(Some(self.answer.finish), out, |_| {});
+            self.chunk(Some(self.finish()), out, |_| {});
         } else {
-            self.text_chunk(Some(self.answer.finish), [""; 3], out);
+            self.text_chunk(Some(self.finish()), [""; 3], out);
         }
     }
 
@@ -96,7 +96,7 @@ impl Replay<'_> {
             string(out, &self.whole_text());
             out.extend_from_slice(b",\"index\":0,\"logprobs\":null,\"finish_reason\":");
         }
-        write_finish(Some(self.answer.finish), out);
+        write_finish(Some(self.finish()), out);
         out.extend_from_slice(b"}],\"usage\":");
         write_usage(self.answer.usage, out);
         out.push(b'}');
