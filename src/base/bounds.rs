@@ -81,3 +81,17 @@ pub const ANSWER_TOOL_CALLS_MAX: usize = 128;
 /// Text in one event of a replayed stream: about what a model server sends in twenty events, so that a replay is still
 /// a stream and costs a twentieth.
 pub const REPLAY_EVENT_TEXT_BYTES: usize = 96;
+
+/// One cache entry on the disk: an answer with its encoding.
+pub const CACHE_ENTRY_BYTES_MAX: usize = 2 * ANSWER_BYTES_MAX;
+/// Disk space set aside for each entry that the cache may hold. An answer of a few thousand characters takes two pages
+/// of 4 KiB; where entries are larger, the disk tier is full before it has the configured number.
+pub const CACHE_DISK_BYTES_PER_ENTRY: usize = 16 * 1024;
+/// Entries waiting to be written down in the ledger. When the disk can't keep up, further ones live in memory only.
+pub const CACHE_LEDGER_QUEUE_MAX: usize = 4096;
+/// Answers waiting to be written to the disk; foyer drops what comes on top.
+pub const CACHE_WRITE_QUEUE_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Threads that the cache's disk tier may block.
+pub const CACHE_BLOCKING_THREADS_MAX: usize = 4;
+/// How long a clean stop waits for answers to reach the disk.
+pub const CACHE_CLOSE_MS_MAX: u64 = 5_000;

@@ -30,6 +30,12 @@ const FORM: &[u8] = b"thinkgate fingerprint 1";
 #[derive(Clone)]
 pub struct InstallKey(pub [u8; 32]);
 
+impl std::fmt::Debug for InstallKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("InstallKey([redacted])")
+    }
+}
+
 /// The key of one answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Fingerprint(pub [u8; 16]);
