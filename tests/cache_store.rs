@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use thinkgate::control_plane::cache::{self, Config, Store};
+use thinkgate::control_plane::cache::{self, Config, Disk, Store};
 use thinkgate::policy::fingerprint::Fingerprint;
 use thinkgate::wire::answer::Tier;
 
@@ -448,32 +448,85 @@ fn killed_in_the_middle() {
     }
 }
 
-/// Run by `a_full_disk` in a file system of 12 MB.
+fn disk(store: &Store) -> Disk {
+    run(store.status(NOW)).disk
+}
+
+/// Stores until the disk is in this state.
+fn until(store: &Store, wanted: Disk) {
+    let patience = Instant::now() + Duration::from_secs(8);
+    while disk(store) != wanted {
+        store.insert(print(5000), content(5000), NOW);
+        assert_eq!(store.get_memory(print(5000), NOW).unwrap().answer, content(5000));
+        assert!(Instant::now() < patience, "{:?}", run(store.status(NOW)));
+        std::thread::sleep(Duration::from_millis(1200));
+    }
+}
+
+/// Run by `a_full_disk` in a file system of 100 MB.
 #[test]
 fn child_on_a_full_disk() {
     let Some(dir) = std::env::var_os(CHILD_DIR) else { return };
-    let store = open(&Path::new(&dir).join("cache"));
-    for number in 0..2500 {
-        store.insert(print(number), content(number), NOW);
-        // Memory serves whatever the disk does.
-        assert_eq!(store.get_memory(print(number), NOW).unwrap().answer, content(number));
-        if number % 50 == 0 {
-            std::thread::sleep(Duration::from_millis(5));
-        }
-    }
-    let there = count(&store, 0..2500);
-    println!("{there} of 2500 are there, {:?}", run(store.status(NOW)));
+    let (dir, ballast) = (Path::new(&dir).join("cache"), Path::new(&dir).join("ballast"));
+    let store = open(&dir);
+    fill(&store, 0..100);
+    until(&store, Disk::Open);
+    // Somebody else takes most of what is left: the cache sees it in time, and goes on when there is space again.
+    fs::write(&ballast, vec![1; 40 << 20]).unwrap();
+    until(&store, Disk::Paused);
+    store.insert(print(200), content(200), NOW);
+    assert_eq!(count(&store, 0..101), 100);
+    fs::remove_file(&ballast).unwrap();
+    until(&store, Disk::Open);
+    fill(&store, 300..400);
     store.close();
     drop(store);
-    let store = reopen(&Path::new(&dir).join("cache"));
-    println!("{} of 2500 are there after a restart", count(&store, 0..2500));
+    let store = reopen(&dir);
+    assert_eq!(count(&store, 0..400), 200, "what came while paused was in memory only");
+    // All at once: the writes fail.
+    let mut taken = fs::File::create(&ballast).unwrap();
+    while taken.write_all(&[1; 65536]).is_ok() {}
+    for number in 1000..2500 {
+        store.insert(print(number), content(number), NOW);
+        assert_eq!(store.get_memory(print(number), NOW).unwrap().answer, content(number));
+    }
+    std::thread::sleep(Duration::from_millis(2500));
+    assert_ne!(disk(&store), Disk::Open);
+    println!("{} of 1500 are there, {:?}", count(&store, 1000..2500), run(store.status(NOW)));
+    assert_eq!(count(&store, 0..100), 100);
+    drop(taken);
+    fs::remove_file(&ballast).unwrap();
+    // With space again, foyer's writer either lives, or its end is seen.
+    let patience = Instant::now() + Duration::from_secs(8);
+    for number in 2500.. {
+        store.insert(print(number), content(number), NOW);
+        std::thread::sleep(Duration::from_millis(2200));
+        let written = disk(&store) == Disk::Open && {
+            fill(&store, 5000..5300);
+            run(store.get_disk(print(number), NOW)).is_some_and(|hit| hit.tier == Tier::Disk)
+        };
+        if disk(&store) == Disk::Failed || written {
+            println!("after the failure: {:?}, written {written}", disk(&store));
+            break;
+        }
+        assert!(Instant::now() < patience);
+    }
+    store.close();
+    drop(store);
+    let store = reopen(&dir);
+    println!("{} of 1500 are there after a restart", count(&store, 1000..2500));
+    fill(&store, 3001..3100);
+    store.close();
+    drop(store);
+    let store = reopen(&dir);
+    assert_eq!(count(&store, 3001..3100), 99);
     println!("full disk survived");
 }
 
 #[test]
 fn a_full_disk() {
     let place = Place::new("full");
-    let script = format!("mount -t tmpfs -o size=12m none '{0}' && exec \"$0\" \"$@\"", place.0.display());
+    let script = format!("mount -t tmpfs -o size=100m none '{0}' && exec \"$0\" \"$@\"", place.0.display());
     let exe = std::env::current_exe().unwrap();
     let inside = |user: &[&str]| {
         Command::new("unshare")

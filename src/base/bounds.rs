@@ -91,6 +91,9 @@ pub const CACHE_DISK_BYTES_PER_ENTRY: usize = 16 * 1024;
 pub const CACHE_LEDGER_QUEUE_MAX: usize = 4096;
 /// Answers waiting to be written to the disk; foyer drops what comes on top.
 pub const CACHE_WRITE_QUEUE_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Free space that the cache leaves on its disk; with less of it new answers live in memory only. More than the write
+/// queue and its buffers, so that the disk is not full before it is noticed.
+pub const CACHE_DISK_FREE_BYTES_MIN: u64 = 64 * 1024 * 1024;
 /// Threads that the cache's disk tier may block.
 pub const CACHE_BLOCKING_THREADS_MAX: usize = 4;
 /// How long a clean stop waits for answers to reach the disk.

@@ -4,8 +4,10 @@
 //! process id; `cache.key` makes fingerprints unguessable; `cache.epoch` counts how often it was cleared; `ledger` and
 //! `blocks/` are the disk tier.
 
+use std::ffi::CString;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Read, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -128,6 +130,20 @@ impl Directory {
         // The ledger first: blocks without a ledger are emptied at the next start, a ledger without blocks counts wrong.
         gone(fs::remove_file(self.ledger()))?;
         gone(fs::remove_dir_all(self.blocks()))
+    }
+
+    /// What is free on its file system for us. A file system that doesn't say has enough.
+    pub(super) fn free_bytes(&self) -> u64 {
+        let Ok(path) = CString::new(self.path.as_os_str().as_bytes()) else { return u64::MAX };
+        let mut answer = std::mem::MaybeUninit::<libc::statvfs>::uninit();
+        // SAFETY: the path ends in NUL and the answer has the room that the call fills.
+        let result = unsafe { libc::statvfs(path.as_ptr(), answer.as_mut_ptr()) };
+        if result != 0 {
+            return u64::MAX;
+        }
+        // SAFETY: the call succeeded, so it has filled the answer.
+        let answer = unsafe { answer.assume_init() };
+        answer.f_bavail.saturating_mul(answer.f_frsize)
     }
 
     pub(super) fn ledger(&self) -> PathBuf {

@@ -13,4 +13,4 @@ mod ledger;
 mod store;
 
 pub use cli::{clear, status};
-pub use store::{Config, Hit, Status, Store};
+pub use store::{Config, Disk, Hit, Status, Store};

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -19,8 +19,8 @@ use super::directory::{Directory, Layout, random_key};
 use super::entry::{Entry, Key};
 use super::ledger::Ledger;
 use crate::base::bounds::{
-    CACHE_BLOCKING_THREADS_MAX, CACHE_CLOSE_MS_MAX, CACHE_ENTRY_BYTES_MAX, CACHE_LEDGER_QUEUE_MAX,
-    CACHE_WRITE_QUEUE_BYTES_MAX,
+    CACHE_BLOCKING_THREADS_MAX, CACHE_CLOSE_MS_MAX, CACHE_DISK_FREE_BYTES_MIN, CACHE_ENTRY_BYTES_MAX,
+    CACHE_LEDGER_QUEUE_MAX, CACHE_WRITE_QUEUE_BYTES_MAX,
 };
 use crate::policy::fingerprint::{Fingerprint, InstallKey};
 use crate::wire::answer::Tier;
@@ -29,6 +29,16 @@ use crate::wire::answer::Tier;
 const MEMORY_SHARD_BYTES_MIN: usize = 4 * CACHE_ENTRY_BYTES_MAX;
 /// Cores that ask at once seldom meet in one of so many.
 const MEMORY_SHARDS_MAX: usize = 16;
+/// What becomes of new entries.
+const DISK_OPEN: u8 = 0;
+const DISK_PAUSED: u8 = 1;
+const DISK_FAILED: u8 = 2;
+/// How often free space is looked at while nothing happens.
+const WATCH_INTERVAL: Duration = Duration::from_secs(1);
+/// Entries written for proof before the disk is given up.
+const PROOFS: usize = 3;
+/// The key of those; no fingerprint but by a chance of 2^-128.
+const PROOF: Key = Key(Fingerprint([0xff; 16]));
 /// Entries that the ledger's task takes at once.
 const LEDGER_BATCH: usize = 256;
 
@@ -58,6 +68,20 @@ pub struct Hit {
     pub ttl: u64,
 }
 
+/// Where new entries go.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Disk {
+    /// There is no disk tier: see [`Store::problem`].
+    #[default]
+    Off,
+    /// To the disk as well.
+    Open,
+    /// Into memory only, since too little space is left on the disk.
+    Paused,
+    /// Into memory only until the next start, since a write failed.
+    Failed,
+}
+
 /// What is there.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Status {
@@ -70,6 +94,7 @@ pub struct Status {
     pub recovered: u64,
     /// Entries that did not go to the disk because it was slower than they came, or failed.
     pub disk_skipped: u64,
+    pub disk: Disk,
 }
 
 /// The cache. Every core holds it in an `Arc`.
@@ -85,6 +110,7 @@ pub struct Store {
     problem: Option<String>,
     recovered: u64,
     skipped: Arc<AtomicU64>,
+    disk: Arc<AtomicU8>,
     handle: Handle,
     /// The runtime ends with it, so it is the last field.
     _spawner: Spawner,
@@ -93,13 +119,30 @@ pub struct Store {
 /// What the ledger's task is told.
 #[derive(Debug)]
 enum Note {
-    Added { print: Fingerprint, expires_ms: u64, bytes: u32 },
-    Count { now_ms: u64, reply: oneshot::Sender<(u64, u64)> },
-    Clear { reply: oneshot::Sender<Result<(), String>> },
+    Added {
+        print: Fingerprint,
+        expires_ms: u64,
+        bytes: u32,
+    },
+    /// Something would have been added; look whether the disk has space again.
+    Paused,
+    Count {
+        now_ms: u64,
+        reply: oneshot::Sender<(u64, u64)>,
+    },
+    Clear {
+        reply: oneshot::Sender<Result<(), String>>,
+    },
+}
+
+impl Note {
+    fn added(&self) -> Option<Fingerprint> {
+        if let Self::Added { print, .. } = self { Some(*print) } else { None }
+    }
 }
 
 /// What an open disk tier consists of. The directory stays locked as long as the ledger's task lives.
-struct Disk {
+struct Opened {
     directory: Directory,
     ledger: Ledger,
     cache: Cache,
@@ -131,24 +174,39 @@ impl Store {
             Err(problem) => (None, Some(problem)),
         };
         let skipped = Arc::new(AtomicU64::new(0));
+        let state = Arc::new(AtomicU8::new(DISK_OPEN));
         let epoch = Arc::new(AtomicU64::new(disk.as_ref().map_or(1, |disk| disk.epoch)));
         let (cache, key, ledger, recovered) = match disk {
-            Some(Disk { directory, ledger, cache, key, .. }) => {
+            Some(Opened { directory, ledger, cache, key, .. }) => {
                 let recovered = live(&ledger, &cache, now_ms).0;
                 let (sender, receiver) = mpsc::channel(CACHE_LEDGER_QUEUE_MAX);
                 let keeper = Keeper {
                     directory,
                     cache: cache.clone(),
                     skipped: Arc::clone(&skipped),
+                    disk: Arc::clone(&state),
                     epoch: Arc::clone(&epoch),
                 };
+                keeper.watch_space();
                 handle.spawn(keeper.run(receiver, ledger));
                 (cache, key, Some(sender), recovered)
             }
             None => (wait(&handle, memory_only(config.memory_bytes, spawner.clone()))??, random_key()?, None, 0),
         };
         let ttl_ms = u64::try_from(config.ttl.as_millis()).unwrap_or(u64::MAX);
-        Ok(Self { cache, ttl_ms, epoch, key, ledger, problem, recovered, skipped, handle, _spawner: spawner })
+        Ok(Self {
+            cache,
+            ttl_ms,
+            epoch,
+            key,
+            ledger,
+            problem,
+            recovered,
+            skipped,
+            disk: state,
+            handle,
+            _spawner: spawner,
+        })
     }
 
     /// Why there is no disk tier, in a sentence for the log; `None` if there is one.
@@ -210,18 +268,24 @@ impl Store {
         let expires_ms = now_ms.saturating_add(self.ttl_ms);
         let bytes = answer.len() as u32;
         let entry = Entry { epoch: self.epoch.load(Ordering::Acquire), stored_ms: now_ms, expires_ms, answer };
-        // Nothing goes to the disk that the ledger doesn't know of, or there would be no bound on their number.
-        let noted = self.ledger.as_ref().map(|ledger| ledger.try_send(Note::Added { print, expires_ms, bytes }));
-        match noted {
-            Some(Ok(())) => drop(self.cache.insert(Key(print), entry)),
-            other => {
-                if other.is_some() {
-                    self.skipped.fetch_add(1, Ordering::Relaxed);
-                }
-                let in_memory = HybridCacheProperties::default().with_location(Location::InMem);
-                drop(self.cache.insert_with_properties(Key(print), entry, in_memory));
-            }
+        if self.note(Note::Added { print, expires_ms, bytes }) {
+            drop(self.cache.insert(Key(print), entry));
+        } else {
+            let in_memory = HybridCacheProperties::default().with_location(Location::InMem);
+            drop(self.cache.insert_with_properties(Key(print), entry, in_memory));
         }
+    }
+
+    /// Whether an entry may go to the disk. Nothing does that the ledger doesn't know of, or there would be no bound on
+    /// their number.
+    fn note(&self, note: Note) -> bool {
+        let Some(ledger) = &self.ledger else { return false };
+        let paused = self.disk.load(Ordering::Relaxed) != DISK_OPEN;
+        let taken = ledger.try_send(if paused { Note::Paused } else { note }).is_ok() && !paused;
+        if !taken {
+            self.skipped.fetch_add(1, Ordering::Relaxed);
+        }
+        taken
     }
 
     /// Removes everything from both tiers.
@@ -248,6 +312,12 @@ impl Store {
             memory_bytes: memory.usage() as u64,
             recovered: self.recovered,
             disk_skipped: self.skipped.load(Ordering::Relaxed),
+            disk: match (&self.ledger, self.disk.load(Ordering::Relaxed)) {
+                (None, _) => Disk::Off,
+                (_, DISK_OPEN) => Disk::Open,
+                (_, DISK_PAUSED) => Disk::Paused,
+                _ => Disk::Failed,
+            },
             ..Status::default()
         };
         if let Some(ledger) = &self.ledger {
@@ -278,7 +348,7 @@ fn wait<T: Send + 'static>(handle: &Handle, future: impl Future<Output = T> + Se
     receiver.recv().map_err(|_| "the cache's threads are gone".to_owned())
 }
 
-async fn open_disk(config: Config, spawner: Spawner) -> Result<Disk, String> {
+async fn open_disk(config: Config, spawner: Spawner) -> Result<Opened, String> {
     let layout = Layout::new(config.entries_max.max(1), config.disk_bytes);
     let directory = Directory::open(&config.dir, layout)?;
     let key = directory.key()?;
@@ -296,7 +366,7 @@ async fn open_disk(config: Config, spawner: Spawner) -> Result<Disk, String> {
     }
     let blocks = directory.make_blocks()?;
     let cache = build(&config, layout, blocks, spawner).await.map_err(|error| failed("open the entries", &error))?;
-    Ok(Disk { directory, ledger, cache, key, epoch })
+    Ok(Opened { directory, ledger, cache, key, epoch })
 }
 
 async fn build(config: &Config, layout: Layout, blocks: PathBuf, spawner: Spawner) -> foyer::Result<Cache> {
@@ -346,11 +416,13 @@ fn live(ledger: &Ledger, cache: &Cache, now_ms: u64) -> (u64, u64) {
     there.fold((0, 0), |(entries, bytes), line| (entries + 1, bytes + u64::from(line.bytes)))
 }
 
-/// The ledger's task: writes entries down and sends the oldest away. Ends with the store, and gives the directory free.
+/// The ledger's task: writes entries down, sends the oldest away, and watches the disk. Ends with the store, and gives
+/// the directory free.
 struct Keeper {
     directory: Directory,
     cache: Cache,
     skipped: Arc<AtomicU64>,
+    disk: Arc<AtomicU8>,
     epoch: Arc<AtomicU64>,
 }
 
@@ -359,21 +431,60 @@ impl Keeper {
         let this = Arc::new(self);
         let mut ledger = Some(ledger);
         let mut batch = Vec::new();
-        while notes.recv_many(&mut batch, LEDGER_BATCH).await > 0 {
+        let mut unproven = None;
+        loop {
+            match tokio::time::timeout(WATCH_INTERVAL, notes.recv_many(&mut batch, LEDGER_BATCH)).await {
+                Ok(0) => return,
+                Ok(_) => {}
+                Err(_) => {
+                    // A second without news: time to see whether what was written last has arrived.
+                    if let Some(print) = unproven.take() {
+                        this.prove(print).await;
+                    }
+                }
+            }
             let (Some(mut held), work) = (ledger.take(), std::mem::take(&mut batch)) else { return };
+            unproven = work.iter().rev().find_map(Note::added).or(unproven);
             let keeper = Arc::clone(&this);
             // A slow disk holds a blocking thread, not the worker.
             let done = tokio::task::spawn_blocking(move || {
+                keeper.watch_space();
                 let replies: Vec<_> = work.into_iter().filter_map(|note| keeper.take(note, &mut held)).collect();
                 (held, replies)
             });
             let Ok((held, clearing)) = done.await else { return };
             ledger = Some(held);
             for reply in clearing {
+                unproven = None;
                 let cleared = this.cache.clear().await;
                 let _ = reply.send(cleared.map_err(|error| format!("cannot clear the cache: {error}")));
             }
         }
+    }
+
+    /// foyer's writer ends for good when a write fails, without a word; so it is kept from a full disk.
+    fn watch_space(&self) {
+        let state = if self.directory.free_bytes() < CACHE_DISK_FREE_BYTES_MIN { DISK_PAUSED } else { DISK_OPEN };
+        let _ =
+            self.disk.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |now| (now != DISK_FAILED).then_some(state));
+    }
+
+    /// Does the writer live? An entry may be dropped for haste, so a second one tells.
+    async fn prove(&self, print: Fingerprint) {
+        let storage = self.cache.storage();
+        storage.wait().await;
+        if storage.may_contains(&Key(print)) || self.disk.load(Ordering::Relaxed) != DISK_OPEN {
+            return;
+        }
+        for _ in 0..PROOFS {
+            let nothing = Entry { epoch: 0, stored_ms: 0, expires_ms: 0, answer: Bytes::new() };
+            drop(self.cache.storage_writer(PROOF).force().insert(nothing));
+            storage.wait().await;
+            if storage.may_contains(&PROOF) {
+                return self.cache.remove(&PROOF);
+            }
+        }
+        self.disk.store(DISK_FAILED, Ordering::Relaxed);
     }
 
     /// Hands back who waits for foyer to be cleared.
@@ -388,6 +499,7 @@ impl Keeper {
                     self.cache.remove(&Key(print));
                 }
             },
+            Note::Paused => {}
             Note::Count { now_ms, reply } => {
                 let _ = reply.send(live(ledger, &self.cache, now_ms));
             }
