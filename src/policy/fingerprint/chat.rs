@@ -5,7 +5,6 @@ use std::collections::HashMap;
 use super::Uncacheable;
 use super::sink::{Sink, sort};
 use super::tree::{Node, Tree, Value};
-use crate::wire::answer::Dialect;
 
 /// Ids of tool calls are labels that servers make up: what counts is which call a result belongs to, so an id is its
 /// place among the ids of the conversation. The function's name is kept for results that don't say it.
@@ -27,7 +26,7 @@ impl<'t> Calls<'t> {
     }
 }
 
-pub(super) fn messages(sink: &mut Sink, value: Value<'_, '_>, dialect: Dialect) -> Result<(), Uncacheable> {
+pub(super) fn messages(sink: &mut Sink, value: Value<'_, '_>, openai: bool) -> Result<(), Uncacheable> {
     if !value.is_array() {
         return Err(Uncacheable::Unreadable);
     }
@@ -37,7 +36,7 @@ pub(super) fn messages(sink: &mut Sink, value: Value<'_, '_>, dialect: Dialect) 
         if !item.is_object() {
             return Err(Uncacheable::Unreadable);
         }
-        message(sink, item, dialect, &mut calls)?;
+        message(sink, item, openai, &mut calls)?;
     }
     sink.tag(b'.');
     Ok(())
@@ -57,8 +56,8 @@ struct Message<'t, 'b> {
 }
 
 impl<'t, 'b> Message<'t, 'b> {
-    fn read(message: Value<'t, 'b>, dialect: Dialect) -> Result<Self, Uncacheable> {
-        let ollama = dialect == Dialect::Ollama;
+    fn read(message: Value<'t, 'b>, openai: bool) -> Result<Self, Uncacheable> {
+        let ollama = !openai;
         let mut members: Vec<_> = message.members().collect();
         sort(&mut members)?;
         let mut this = Self::default();
@@ -74,7 +73,7 @@ impl<'t, 'b> Message<'t, 'b> {
                 "images" if ollama && value.is_array() => this.images = Some(value),
                 "thinking" if ollama && text.is_some() => this.thinking = Some(value),
                 // Sorted: `reasoning` comes first, a different `reasoning_content` counts under its own name.
-                "reasoning" | "reasoning_content" if !ollama && text.is_some() => match this.thinking {
+                "reasoning" | "reasoning_content" if openai && text.is_some() => match this.thinking {
                     None => this.thinking = Some(value),
                     Some(earlier) if earlier.text() == text => {}
                     Some(_) => this.others.push((key, value)),
@@ -82,7 +81,7 @@ impl<'t, 'b> Message<'t, 'b> {
                 "tool_calls" if value.is_array() => this.tool_calls = Some(value),
                 "tool_call_id" if text.is_some() => this.call_id = text,
                 "tool_name" if ollama && text.is_some() => this.name = text,
-                "name" if !ollama && text.is_some() => this.name = text,
+                "name" if openai && text.is_some() => this.name = text,
                 _ => this.others.push((key, value)),
             }
         }
@@ -93,10 +92,10 @@ impl<'t, 'b> Message<'t, 'b> {
 fn message<'t>(
     sink: &mut Sink,
     message: Value<'t, '_>,
-    dialect: Dialect,
+    openai: bool,
     calls: &mut Calls<'t>,
 ) -> Result<(), Uncacheable> {
-    let message = Message::read(message, dialect)?;
+    let message = Message::read(message, openai)?;
     sink.tag(b'm');
     match message.role {
         Some(role) if role.bytes().any(|byte| byte.is_ascii_uppercase()) => sink.text(&role.to_ascii_lowercase()),

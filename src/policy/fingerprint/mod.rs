@@ -17,7 +17,7 @@ mod tests;
 mod tree;
 
 use crate::base::bounds::FINGERPRINT_BYTES_MAX;
-use crate::wire::answer::Endpoint;
+use crate::wire::answer::Kind;
 
 pub use knobs::{Knob, OLLAMA, OPENAI, OPTIONS, Rule, Same};
 use sink::Sink;
@@ -48,11 +48,11 @@ pub struct Scope<'a> {
     /// Which upstream answers: a channel's name, a route. Different servers give different answers to the same request.
     pub route: &'a [u8],
     /// The think profile with its version, if stored answers were split by it. Empty where they are stored as they came
-    /// (`wire::answer`) and split on the way out.
+    /// (`wire::answer`) and filtered on the way out.
     pub profile: &'a [u8],
     /// The model after aliases; `None` takes the body's.
     pub model: Option<&'a str>,
-    pub endpoint: Endpoint,
+    pub kind: Kind,
 }
 
 /// Why a request has no fingerprint. It is forwarded and nothing of it is kept.

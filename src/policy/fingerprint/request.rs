@@ -5,7 +5,7 @@ use super::knobs::{OLLAMA, OPENAI, OPTIONS, Rule, Same, find};
 use super::sink::{Sink, sort};
 use super::tree::{Node, Value};
 use super::{Scope, Uncacheable};
-use crate::wire::answer::{Dialect, Family};
+use crate::wire::answer::{Family, Kind};
 
 /// One part of the request that counts; `key` is how the body calls it, `name` what it means.
 struct Part<'t, 'b> {
@@ -21,9 +21,8 @@ const UNLISTED_OPTION: &str = "?options";
 
 /// Writes endpoint, model and every part that counts.
 pub(super) fn write(sink: &mut Sink, scope: &Scope<'_>, body: Value<'_, '_>) -> Result<(), Uncacheable> {
-    let dialect = scope.endpoint.dialect();
-    let family = scope.endpoint.family();
-    sink.tag(family as u8);
+    sink.tag(scope.kind.family() as u8);
+
     let model = match scope.model {
         Some(model) => Some(model),
         None => body.get("model").and_then(Value::text),
@@ -31,14 +30,14 @@ pub(super) fn write(sink: &mut Sink, scope: &Scope<'_>, body: Value<'_, '_>) -> 
     sink.text(model.filter(|model| !model.is_empty()).ok_or(Uncacheable::NoPrompt)?);
 
     let mut parts = Vec::with_capacity(24);
-    let table = if dialect == Dialect::OpenAi { OPENAI } else { OLLAMA };
+    let table = if scope.kind.is_openai() { OPENAI } else { OLLAMA };
     collect(table, UNLISTED, body, &mut parts)?;
     parts.sort_unstable_by_key(|part| (part.name, part.key));
-    require_prompt(family, &parts)?;
+    require_prompt(scope.kind.family(), &parts)?;
     for part in &parts {
         sink.tag(b'=');
         sink.text(part.name);
-        write_part(sink, part, dialect, family)?;
+        write_part(sink, part, scope.kind)?;
     }
     sink.tag(b'.');
     Ok(())
@@ -140,22 +139,22 @@ fn require_prompt(family: Family, parts: &[Part<'_, '_>]) -> Result<(), Uncachea
     if asked { Ok(()) } else { Err(Uncacheable::NoPrompt) }
 }
 
-fn write_part(sink: &mut Sink, part: &Part<'_, '_>, dialect: Dialect, family: Family) -> Result<(), Uncacheable> {
+fn write_part(sink: &mut Sink, part: &Part<'_, '_>, kind: Kind) -> Result<(), Uncacheable> {
     let value = part.value;
     match part.rule {
         Rule::In(UNLISTED | UNLISTED_OPTION) => {
-            sink.tag(dialect as u8);
+            sink.tag(kind.is_openai().into());
             sink.text(part.key);
             sink.value(value)
         }
-        Rule::Messages => chat::messages(sink, value, dialect),
+        Rule::Messages => chat::messages(sink, value, kind.is_openai()),
         Rule::Images => {
             sink.tag(b'a');
             value.items().try_for_each(|image| chat::image(sink, image, None))?;
             sink.tag(b'.');
             Ok(())
         }
-        Rule::Prompt => prompt(sink, value, family),
+        Rule::Prompt => prompt(sink, value, kind.family()),
         Rule::Tools => tools(sink, value),
         Rule::Stop | Rule::Input => one_or_many(sink, value),
         Rule::Format => format(sink, value),

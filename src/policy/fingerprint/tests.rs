@@ -2,30 +2,30 @@ use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
 use super::{Fingerprint, Fingerprinter, InstallKey, Knob, OLLAMA, OPENAI, OPTIONS, Rule, Scope, Uncacheable};
-use crate::wire::answer::Endpoint;
+use crate::wire::answer::Kind;
 
-fn scope(endpoint: Endpoint) -> Scope<'static> {
-    Scope { tenant: b"t", route: b"r", profile: b"", model: None, endpoint }
+fn scope(kind: Kind) -> Scope<'static> {
+    Scope { tenant: b"t", route: b"r", profile: b"", model: None, kind }
 }
 
-fn print(endpoint: Endpoint, body: &[u8]) -> Result<Fingerprint, Uncacheable> {
-    Fingerprinter::new(InstallKey([7; 32])).fingerprint(&scope(endpoint), body)
+fn print(kind: Kind, body: &[u8]) -> Result<Fingerprint, Uncacheable> {
+    Fingerprinter::new(InstallKey([7; 32])).fingerprint(&scope(kind), body)
 }
 
-fn of(endpoint: Endpoint, body: &Value) -> Fingerprint {
-    print(endpoint, body.to_string().as_bytes()).unwrap_or_else(|error| panic!("{error:?}: {body}"))
+fn of(kind: Kind, body: &Value) -> Fingerprint {
+    print(kind, body.to_string().as_bytes()).unwrap_or_else(|error| panic!("{error:?}: {body}"))
 }
 
 fn openai(body: &Value) -> Fingerprint {
-    of(Endpoint::OpenAiChat, body)
+    of(Kind::OpenAiChat, body)
 }
 
 fn ollama(body: &Value) -> Fingerprint {
-    of(Endpoint::OllamaChat, body)
+    of(Kind::OllamaChat, body)
 }
 
-fn refused(endpoint: Endpoint, body: &Value) -> Option<Uncacheable> {
-    print(endpoint, body.to_string().as_bytes()).err()
+fn refused(kind: Kind, body: &Value) -> Option<Uncacheable> {
+    print(kind, body.to_string().as_bytes()).err()
 }
 
 /// The same JSON value, written another way: keys turned, blanks between, characters escaped, whole numbers with a point.
@@ -294,15 +294,15 @@ proptest! {
         one["metadata"] = json!({"trace": style});
         one["n"] = 1.into();
         other["stream"] = (!stream).into();
-        prop_assert_eq!(Ok(wanted), print(Endpoint::OpenAiChat, &respelled(&one, style)));
-        prop_assert_eq!(Ok(wanted), print(Endpoint::OllamaChat, &respelled(&other, style.rotate_left(9))));
+        prop_assert_eq!(Ok(wanted), print(Kind::OpenAiChat, &respelled(&one, style)));
+        prop_assert_eq!(Ok(wanted), print(Kind::OllamaChat, &respelled(&other, style.rotate_left(9))));
     }
 
     /// Whatever scalar of a request is changed, the key changes, unless the table says that it doesn't count.
     #[test]
     fn every_leaf_counts(chat in chat(), pick: prop::sample::Index, from_ollama: bool) {
-        let (endpoint, body) =
-            if from_ollama { (Endpoint::OllamaChat, chat.ollama()) } else { (Endpoint::OpenAiChat, chat.openai()) };
+        let (kind, body) =
+            if from_ollama { (Kind::OllamaChat, chat.ollama()) } else { (Kind::OpenAiChat, chat.openai()) };
         let mut found = Vec::new();
         leaves(&body, &mut Vec::new(), &mut found);
         let path = pick.get(&found);
@@ -321,8 +321,8 @@ proptest! {
             other => other.clone(),
         };
         // A call's id is a label: what counts is which result belongs to it, and this change parts them.
-        let before = print(endpoint, body.to_string().as_bytes());
-        let after = print(endpoint, changed.to_string().as_bytes());
+        let before = print(kind, body.to_string().as_bytes());
+        let after = print(kind, changed.to_string().as_bytes());
         prop_assert!(before.is_ok());
         prop_assert_ne!(before, after, "{:?}", path);
     }
@@ -335,16 +335,16 @@ proptest! {
 
     #[test]
     fn any_bytes(bytes: Vec<u8>, at in 0usize..7) {
-        let _ = print(Endpoint::ALL[at], &bytes);
+        let _ = print(Kind::ALL[at], &bytes);
     }
 
     #[test]
     fn any_cut_or_flip(chat in chat(), at: prop::sample::Index, byte: u8) {
         let mut text = chat.openai().to_string().into_bytes();
         let at = at.index(text.len());
-        prop_assert!(print(Endpoint::OpenAiChat, &text[..at]).is_err());
+        prop_assert!(print(Kind::OpenAiChat, &text[..at]).is_err());
         text[at] = byte;
-        let _ = print(Endpoint::OpenAiChat, &text);
+        let _ = print(Kind::OpenAiChat, &text);
     }
 }
 
@@ -380,9 +380,9 @@ fn every_row_does_what_it_says() {
     for knob in OPENAI {
         let value = json!("some value");
         let body = with(knob.key, value);
-        let changed = print(Endpoint::OpenAiChat, body.to_string().as_bytes());
+        let changed = print(Kind::OpenAiChat, body.to_string().as_bytes());
         let plain = Ok(openai(&hello()));
-        let null = print(Endpoint::OpenAiChat, with(knob.key, Value::Null).to_string().as_bytes());
+        let null = print(Kind::OpenAiChat, with(knob.key, Value::Null).to_string().as_bytes());
         match knob.rule {
             Rule::Out => assert_eq!(changed, plain, "{}", knob.key),
             Rule::Only(_, refusal) => assert_eq!(changed, Err(refusal), "{}", knob.key),
@@ -402,7 +402,7 @@ fn every_row_does_what_it_says() {
 fn scope_counts() {
     let body = hello().to_string();
     let mut printer = Fingerprinter::new(InstallKey([7; 32]));
-    let base = scope(Endpoint::OpenAiChat);
+    let base = scope(Kind::OpenAiChat);
     let scopes = [
         base,
         Scope { tenant: b"other", ..base },
@@ -490,7 +490,7 @@ fn labels_of_calls_are_only_labels() {
 #[test]
 fn refusals() {
     use Uncacheable as U;
-    let chat = Endpoint::OpenAiChat;
+    let chat = Kind::OpenAiChat;
     for (body, wanted) in [
         (json!([]), U::Unreadable),
         (json!({"messages": [{"role": "user", "content": "x"}]}), U::NoPrompt),
@@ -523,33 +523,30 @@ fn refusals() {
     let many = format!("{{\"model\":\"m\",\"x\":[{}1]}}", "1,".repeat(200_000));
     assert_eq!(print(chat, many.as_bytes()), Err(U::Unreadable));
     // Ollama loads or unloads a model on these.
-    assert_eq!(refused(Endpoint::OllamaChat, &json!({"model": "m", "keep_alive": 0})), Some(U::NoPrompt));
-    assert_eq!(refused(Endpoint::OllamaGenerate, &json!({"model": "m", "prompt": ""})), Some(U::NoPrompt));
-    assert_eq!(refused(Endpoint::OllamaEmbed, &json!({"model": "m", "input": []})), Some(U::NoPrompt));
-    assert_eq!(
-        refused(Endpoint::OpenAiCompletions, &json!({"model": "m", "prompt": ["a", "b"]})),
-        Some(U::ManyAnswers)
-    );
+    assert_eq!(refused(Kind::OllamaChat, &json!({"model": "m", "keep_alive": 0})), Some(U::NoPrompt));
+    assert_eq!(refused(Kind::OllamaGenerate, &json!({"model": "m", "prompt": ""})), Some(U::NoPrompt));
+    assert_eq!(refused(Kind::OllamaEmbed, &json!({"model": "m", "input": []})), Some(U::NoPrompt));
+    assert_eq!(refused(Kind::OpenAiCompletions, &json!({"model": "m", "prompt": ["a", "b"]})), Some(U::ManyAnswers));
 }
 
 #[test]
 fn completions_and_embeddings() {
-    let text = |prompt| of(Endpoint::OpenAiCompletions, &json!({"model": "m", "prompt": prompt}));
+    let text = |prompt| of(Kind::OpenAiCompletions, &json!({"model": "m", "prompt": prompt}));
     assert_eq!(text(json!("a")), text(json!(["a"])));
     assert_ne!(text(json!([1, 2])), text(json!([1, 3])));
-    let generate = of(Endpoint::OllamaGenerate, &json!({"model": "m", "prompt": "a"}));
+    let generate = of(Kind::OllamaGenerate, &json!({"model": "m", "prompt": "a"}));
     assert_ne!(text(json!("a")), generate);
-    let one = of(Endpoint::OpenAiEmbeddings, &json!({"model": "m", "input": "a", "encoding_format": "base64"}));
-    let other = of(Endpoint::OllamaEmbed, &json!({"model": "m", "input": ["a"], "truncate": true}));
+    let one = of(Kind::OpenAiEmbeddings, &json!({"model": "m", "input": "a", "encoding_format": "base64"}));
+    let other = of(Kind::OllamaEmbed, &json!({"model": "m", "input": ["a"], "truncate": true}));
     assert_eq!(one, other);
-    assert_ne!(one, of(Endpoint::OllamaEmbeddings, &json!({"model": "m", "prompt": "a"})));
-    assert_ne!(one, of(Endpoint::OllamaEmbed, &json!({"model": "m", "input": ["a", "a"]})));
+    assert_ne!(one, of(Kind::OllamaEmbeddings, &json!({"model": "m", "prompt": "a"})));
+    assert_ne!(one, of(Kind::OllamaEmbed, &json!({"model": "m", "input": ["a", "a"]})));
 }
 
 #[test]
 fn one_printer_for_many_requests() {
     let mut printer = Fingerprinter::new(InstallKey([7; 32]));
-    let scope = scope(Endpoint::OpenAiChat);
+    let scope = scope(Kind::OpenAiChat);
     let long = with("messages", json!([{"role": "user", "content": "word ".repeat(10_000)}])).to_string();
     let short = hello().to_string();
     let first = printer.fingerprint(&scope, short.as_bytes());

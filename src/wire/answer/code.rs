@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 
 use super::json::is_number_array;
-use super::{Answer, Call, Dialect, Family, Finish, Piece, ReasoningField, Usage, Vector};
+use super::{Answer, Call, Family, Finish, Kind, Piece, ReasoningField, Usage, Vector};
 
 /// Raised with every change of the form; other versions are misses.
 const VERSION: u8 = 1;
@@ -19,7 +19,7 @@ pub struct Broken;
 pub fn encode(answer: &Answer<'_>, out: &mut Vec<u8>) {
     out.push(VERSION);
     out.push(answer.family as u8);
-    out.push(answer.origin as u8);
+    out.push(answer.from_openai.into());
     out.push(answer.finish as u8);
     out.push(answer.field as u8);
     match &answer.usage {
@@ -64,8 +64,9 @@ pub fn decode(from: &[u8]) -> Result<Answer<'_>, Broken> {
     }
     let family =
         pick(reader.byte()?, &[Family::Chat, Family::Completion, Family::Generate, Family::Embed, Family::EmbedOne])?;
-    let origin = pick(reader.byte()?, &[Dialect::OpenAi, Dialect::Ollama])?;
-    let mut answer = Answer::new(family, origin);
+    let mut answer = Answer::new(Kind::OpenAiChat);
+    answer.family = family;
+    answer.from_openai = pick(reader.byte()?, &[false, true])?;
     answer.finish = pick(reader.byte()?, &[Finish::Stop, Finish::ToolCalls])?;
     answer.field = pick(
         reader.byte()?,

@@ -2,7 +2,7 @@
 
 use crate::base::bounds::{ANSWER_BODY_BYTES_MAX, ANSWER_EVENT_BYTES_MAX};
 
-use super::record::Form;
+use crate::wire::think::Framing;
 
 /// What was found.
 pub(super) enum Item<'f> {
@@ -20,7 +20,7 @@ pub(super) struct TooLong;
 /// See the module. Holds at most one unfinished event, line or body.
 #[derive(Debug)]
 pub(super) struct Frame {
-    form: Form,
+    form: Framing,
     /// The unfinished line, or the whole body.
     line: Vec<u8>,
     /// The event's data lines so far.
@@ -32,17 +32,17 @@ pub(super) struct Frame {
 }
 
 impl Frame {
-    pub(super) fn new(form: Form) -> Self {
+    pub(super) fn new(form: Framing) -> Self {
         Self { form, line: Vec::new(), data: Vec::new(), has_data: false, after_cr: false, first_line: true }
     }
 
-    pub(super) fn form(&self) -> Form {
+    pub(super) fn form(&self) -> Framing {
         self.form
     }
 
     /// Takes the next bytes of the body and hands on every item that they complete.
     pub(super) fn feed(&mut self, mut bytes: &[u8], sink: &mut impl FnMut(Item<'_>)) -> Result<(), TooLong> {
-        if self.form == Form::Json {
+        if self.form == Framing::Json {
             return self.keep(bytes, ANSWER_BODY_BYTES_MAX);
         }
         if self.after_cr && !bytes.is_empty() {
@@ -73,9 +73,9 @@ impl Frame {
     pub(super) fn finish(mut self, sink: &mut impl FnMut(Item<'_>)) -> Result<(), TooLong> {
         let line = std::mem::take(&mut self.line);
         match self.form {
-            Form::Json => sink(Item::Json(&line)),
-            Form::Ndjson => self.end_line(&line, sink)?,
-            Form::Sse => {
+            Framing::Json => sink(Item::Json(&line)),
+            Framing::Ndjson => self.end_line(&line, sink)?,
+            Framing::Sse => {
                 self.end_line(&line, sink)?;
                 self.end_line(b"", sink)?;
             }
@@ -85,14 +85,14 @@ impl Frame {
 
     fn line_end(&self, bytes: &[u8]) -> Option<usize> {
         match self.form {
-            Form::Sse => memchr::memchr2(b'\n', b'\r', bytes),
+            Framing::Sse => memchr::memchr2(b'\n', b'\r', bytes),
             _ => memchr::memchr(b'\n', bytes),
         }
     }
 
     /// A line of NDJSON can be a whole body of embeddings.
     fn line_bytes_max(&self) -> usize {
-        if self.form == Form::Sse { ANSWER_EVENT_BYTES_MAX } else { ANSWER_BODY_BYTES_MAX }
+        if self.form == Framing::Sse { ANSWER_EVENT_BYTES_MAX } else { ANSWER_BODY_BYTES_MAX }
     }
 
     fn keep(&mut self, bytes: &[u8], bytes_max: usize) -> Result<(), TooLong> {
@@ -109,7 +109,7 @@ impl Frame {
         } else {
             line
         };
-        if self.form == Form::Ndjson {
+        if self.form == Framing::Ndjson {
             if !line.trim_ascii().is_empty() {
                 sink(Item::Json(line));
             }

@@ -3,10 +3,9 @@
 //! [`Recorder`] reads the reply as it streams and keeps an [`Answer`] only if the model finished by itself. `code` packs it
 //! for the cache. [`Replay`] writes it as a stream or as one body, in either dialect.
 //!
-//! Thinking is kept as it came: text of reasoning fields as pieces of their own, tags inside content as content. What a
-//! client sees of it is decided on the way out, so that one entry serves all policies and a corrected think profile needs
-//! no new entries: [`Answer::separate`] takes inline thinking out of the text with the profile of the day, and the
-//! replay's [`Thinking`] says what becomes of thinking pieces. Under `keep` and `wrap` inline tags stay where they are.
+//! Thinking is kept as it came: text of reasoning fields as pieces of their own, tags inside content as content. A replay
+//! shows both, as the upstream did, and goes through the same think filter as an upstream's reply. So one entry serves
+//! all policies, a corrected think profile needs no new entries, and there is one place that knows what policies mean.
 
 mod calls;
 mod code;
@@ -21,17 +20,12 @@ mod tests;
 
 use std::borrow::Cow;
 
+use super::dialect::Endpoint;
+
 pub use code::{Broken, decode, encode};
 pub use headers::{Outcome, Tier, write_headers};
-pub use record::{End, Form, Recorder, Unstorable};
-pub use replay::{Context, Replay, Thinking};
-
-/// Who is spoken to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Dialect {
-    OpenAi,
-    Ollama,
-}
+pub use record::{End, Recorder, Unstorable};
+pub use replay::{Context, Replay};
 
 /// Endpoints whose answers are the same thing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -45,9 +39,9 @@ pub enum Family {
     EmbedOne,
 }
 
-/// What was called.
+/// The endpoints whose answers are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Endpoint {
+pub enum Kind {
     OpenAiChat,
     OpenAiCompletions,
     OpenAiEmbeddings,
@@ -57,7 +51,7 @@ pub enum Endpoint {
     OllamaEmbeddings,
 }
 
-impl Endpoint {
+impl Kind {
     pub const ALL: [Self; 7] = [
         Self::OpenAiChat,
         Self::OpenAiCompletions,
@@ -68,12 +62,24 @@ impl Endpoint {
         Self::OllamaEmbeddings,
     ];
 
+    /// `None`: answers of this endpoint are never kept.
     #[must_use]
-    pub const fn dialect(self) -> Dialect {
-        match self {
-            Self::OpenAiChat | Self::OpenAiCompletions | Self::OpenAiEmbeddings => Dialect::OpenAi,
-            Self::OllamaChat | Self::OllamaGenerate | Self::OllamaEmbed | Self::OllamaEmbeddings => Dialect::Ollama,
-        }
+    pub const fn of(endpoint: Endpoint) -> Option<Self> {
+        Some(match endpoint {
+            Endpoint::Chat => Self::OpenAiChat,
+            Endpoint::Completions => Self::OpenAiCompletions,
+            Endpoint::Embeddings => Self::OpenAiEmbeddings,
+            Endpoint::OllamaChat => Self::OllamaChat,
+            Endpoint::OllamaGenerate => Self::OllamaGenerate,
+            Endpoint::OllamaEmbed => Self::OllamaEmbed,
+            Endpoint::OllamaEmbeddings => Self::OllamaEmbeddings,
+            _ => return None,
+        })
+    }
+
+    #[must_use]
+    pub const fn is_openai(self) -> bool {
+        matches!(self, Self::OpenAiChat | Self::OpenAiCompletions | Self::OpenAiEmbeddings)
     }
 
     #[must_use]
@@ -92,8 +98,8 @@ impl Endpoint {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Answer<'a> {
     pub family: Family,
-    /// Who gave it; vectors are normalised on the way to the other dialect.
-    pub origin: Dialect,
+    /// An OpenAI server gave it; its vectors are normalised on the way to an Ollama client.
+    pub from_openai: bool,
     /// In order of arrival; no two neighbours are both text or both thinking, and none is empty.
     pub pieces: Vec<Piece<'a>>,
     pub finish: Finish,
@@ -168,10 +174,10 @@ pub enum Vector<'a> {
 impl<'a> Answer<'a> {
     /// Nothing in it yet.
     #[must_use]
-    pub fn new(family: Family, origin: Dialect) -> Self {
+    pub fn new(kind: Kind) -> Self {
         Self {
-            family,
-            origin,
+            family: kind.family(),
+            from_openai: kind.is_openai(),
             pieces: Vec::new(),
             finish: Finish::Stop,
             field: ReasoningField::None,
@@ -196,34 +202,5 @@ impl<'a> Answer<'a> {
     /// The tool calls, in order.
     pub fn calls(&self) -> impl Iterator<Item = &Call<'a>> {
         self.pieces.iter().filter_map(|piece| if let Piece::Call(call) = piece { Some(call) } else { None })
-    }
-
-    /// Moves inline thinking out of the text. `split` gets the whole text of the answer, piece by piece in order and then
-    /// `None` at the end, and hands on what each part is: `(is thinking, text)`.
-    ///
-    /// Call it before a replay whose policy is `strip` or `separate`, with a splitter of the model's profile.
-    pub fn separate(&mut self, mut split: impl FnMut(Option<&str>, &mut dyn FnMut(bool, &str))) {
-        let mut pieces = Vec::with_capacity(self.pieces.len() + 2);
-        for piece in self.pieces.drain(..) {
-            match piece {
-                Piece::Text(text) => split(Some(&text), &mut |thinking, text| append(&mut pieces, thinking, text)),
-                piece => pieces.push(piece),
-            }
-        }
-        split(None, &mut |thinking, text| append(&mut pieces, thinking, text));
-        self.pieces = pieces;
-    }
-}
-
-/// Joins neighbours of one kind.
-fn append(pieces: &mut Vec<Piece<'_>>, thinking: bool, text: &str) {
-    if text.is_empty() {
-        return;
-    }
-    match pieces.last_mut() {
-        Some(Piece::Text(last)) if !thinking => last.to_mut().push_str(text),
-        Some(Piece::Thinking(last)) if thinking => last.to_mut().push_str(text),
-        _ if thinking => pieces.push(Piece::Thinking(Cow::Owned(text.to_owned()))),
-        _ => pieces.push(Piece::Text(Cow::Owned(text.to_owned()))),
     }
 }

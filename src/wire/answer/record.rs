@@ -4,18 +4,11 @@ use super::calls::Calls;
 use super::events::{Choice, Content, Delta, Embedding, Ollama, OpenAi, Text, UsageWire};
 use super::frame::{Frame, Item, TooLong};
 use super::json::{base64_decode, is_number_array, join_surrogates};
-use super::{Answer, Dialect, Endpoint, Family, Finish, Piece, ReasoningField, Usage, Vector};
+use super::{Answer, Family, Finish, Kind, Piece, ReasoningField, Usage, Vector};
 use crate::base::bounds::ANSWER_BYTES_MAX;
+use crate::wire::think::Framing;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
-
-/// How the body is cut into JSON texts; the reply's content type says it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Form {
-    Sse,
-    Ndjson,
-    Json,
-}
 
 /// How the body ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,10 +60,10 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    /// `endpoint` is what the upstream was called with. `tool_calls`: keep answers that call tools.
+    /// `kind` and `form` are the upstream's. `tool_calls`: keep answers that call tools.
     #[must_use]
-    pub fn new(endpoint: Endpoint, form: Form, status: u16, tool_calls: bool) -> Self {
-        let mut take = Take::new(endpoint, tool_calls);
+    pub fn new(kind: Kind, form: Framing, status: u16, tool_calls: bool) -> Self {
+        let mut take = Take::new(kind, tool_calls);
         if status != 200 {
             take.failed = Some(Unstorable::Status);
         }
@@ -110,7 +103,7 @@ impl Recorder {
         }
         let take = &mut self.take;
         if let Some(frame) = self.frame.take() {
-            let whole_json = frame.form() == Form::Json;
+            let whole_json = frame.form() == Framing::Json;
             frame.finish(&mut |item| take.item(item)).map_err(|TooLong| Unstorable::TooLarge)?;
             // A body that could be read to its last brace is whole.
             take.ended |= whole_json;
@@ -122,7 +115,7 @@ impl Recorder {
 /// What was gathered so far.
 #[derive(Debug)]
 struct Take {
-    endpoint: Endpoint,
+    kind: Kind,
     tool_calls: bool,
     pieces: Vec<Raw>,
     calls: Calls,
@@ -139,9 +132,9 @@ struct Take {
 }
 
 impl Take {
-    fn new(endpoint: Endpoint, tool_calls: bool) -> Self {
+    fn new(kind: Kind, tool_calls: bool) -> Self {
         Self {
-            endpoint,
+            kind,
             tool_calls,
             pieces: Vec::new(),
             calls: Calls::default(),
@@ -166,10 +159,8 @@ impl Take {
                 Ok(())
             }
             Item::Error => Err(Unstorable::Error),
-            Item::Json(text) => match self.endpoint.dialect() {
-                Dialect::OpenAi => parse(text).and_then(|event| self.openai(event)),
-                Dialect::Ollama => parse(text).and_then(|event| self.ollama(event)),
-            },
+            Item::Json(text) if self.kind.is_openai() => parse(text).and_then(|event| self.openai(event)),
+            Item::Json(text) => parse(text).and_then(|event| self.ollama(event)),
         };
         self.failed = result.err();
     }
@@ -352,7 +343,7 @@ impl Take {
         if let Some(failed) = self.failed {
             return Err(failed);
         }
-        let mut answer = Answer::new(self.endpoint.family(), self.endpoint.dialect());
+        let mut answer = Answer::new(self.kind);
         answer.usage = self.usage;
         answer.field = self.field;
         answer.state = self.state;

@@ -4,20 +4,21 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::wire::think::{self, Format, Framing, Policy, Profile, ReasoningFields, Spec};
 
-fn record(endpoint: Endpoint, form: Form, body: &[u8]) -> Result<Answer<'static>, Unstorable> {
-    record_cut(endpoint, form, &[body], End::Whole)
+fn record(kind: Kind, form: Framing, body: &[u8]) -> Result<Answer<'static>, Unstorable> {
+    record_cut(kind, form, &[body], End::Whole)
 }
 
-fn record_cut(endpoint: Endpoint, form: Form, parts: &[&[u8]], end: End) -> Result<Answer<'static>, Unstorable> {
-    let mut recorder = Recorder::new(endpoint, form, 200, true);
+fn record_cut(kind: Kind, form: Framing, parts: &[&[u8]], end: End) -> Result<Answer<'static>, Unstorable> {
+    let mut recorder = Recorder::new(kind, form, 200, true);
     parts.iter().for_each(|part| recorder.feed(part));
     recorder.finish(end)
 }
 
-fn context(endpoint: Endpoint, stream: bool) -> Context<'static> {
+fn context(kind: Kind, stream: bool) -> Context<'static> {
     Context {
-        endpoint,
+        kind,
         stream,
         model: "m\"1",
         id: "chatcmpl-0123456789abcdefghijklmn",
@@ -25,8 +26,7 @@ fn context(endpoint: Endpoint, stream: bool) -> Context<'static> {
         elapsed_nanos: 5000,
         include_usage: true,
         base64: false,
-        thinking: Thinking::Keep,
-        reasoning_fields: &["reasoning_content"],
+        reasoning_fields: ReasoningFields::ReasoningContent,
     }
 }
 
@@ -44,16 +44,25 @@ fn replayed(answer: &Answer<'_>, context: Context<'_>) -> Vec<Vec<u8>> {
     }
 }
 
-fn form_of(context: &Context<'_>) -> Form {
-    match (context.stream, context.endpoint.dialect()) {
-        (false, _) => Form::Json,
-        (true, Dialect::OpenAi) => Form::Sse,
-        (true, Dialect::Ollama) => Form::Ndjson,
+fn form_of(context: &Context<'_>) -> Framing {
+    match (context.stream, context.kind.is_openai()) {
+        (false, _) => Framing::Json,
+        (true, true) => Framing::Sse,
+        (true, false) => Framing::Ndjson,
     }
 }
 
-const TEXT_ENDPOINTS: [Endpoint; 4] =
-    [Endpoint::OpenAiChat, Endpoint::OllamaChat, Endpoint::OpenAiCompletions, Endpoint::OllamaGenerate];
+/// Joins neighbours of one kind, as the recorder does.
+fn append(pieces: &mut Vec<Piece<'_>>, thinking: bool, text: &str) {
+    match pieces.last_mut() {
+        Some(Piece::Text(last)) if !thinking => last.to_mut().push_str(text),
+        Some(Piece::Thinking(last)) if thinking => last.to_mut().push_str(text),
+        _ if thinking => pieces.push(Piece::Thinking(Cow::Owned(text.to_owned()))),
+        _ => pieces.push(Piece::Text(Cow::Owned(text.to_owned()))),
+    }
+}
+
+const TEXT_KINDS: [Kind; 4] = [Kind::OpenAiChat, Kind::OllamaChat, Kind::OpenAiCompletions, Kind::OllamaGenerate];
 
 fn piece() -> impl Strategy<Value = Piece<'static>> {
     let text = prop_oneof![".{1,300}", "[a-c \\n\"\\\\]{1,20}", Just("<think>x</think>\u{2028}".to_owned())];
@@ -76,7 +85,7 @@ fn answer() -> impl Strategy<Value = Answer<'static>> {
             Usage { prompt, completion, total: prompt + completion, reasoning: None, cached: cached.map(Into::into) }
         });
     (proptest::collection::vec(piece(), 0..6), ".{1,20}", usage).prop_map(|(pieces, last, usage)| {
-        let mut answer = Answer::new(Family::Chat, Dialect::OpenAi);
+        let mut answer = Answer::new(Kind::OpenAiChat);
         for piece in pieces {
             match piece {
                 Piece::Call(call) => {
@@ -106,15 +115,15 @@ proptest! {
     /// What was recorded is what any client gets, in every form: written, then read by the recorder again, cut anywhere.
     #[test]
     fn replay_and_record(answer in answer(), at in 0usize..4, stream: bool, cuts in proptest::collection::vec(any::<prop::sample::Index>(), 0..4)) {
-        let context = context(TEXT_ENDPOINTS[at], stream);
+        let context = context(TEXT_KINDS[at], stream);
         let events = replayed(&answer, context);
         let body = events.concat();
         let mut cuts: Vec<_> = cuts.into_iter().map(|cut| cut.index(body.len() + 1)).chain([0, body.len()]).collect();
         cuts.sort_unstable();
         let parts: Vec<_> = cuts.windows(2).map(|pair| &body[pair[0]..pair[1]]).collect();
-        let back = record_cut(context.endpoint, form_of(&context), &parts, End::Whole);
+        let back = record_cut(context.kind, form_of(&context), &parts, End::Whole);
         let (text, thinking, calls, finish) = summary(&answer);
-        if context.endpoint == Endpoint::OpenAiCompletions {
+        if context.kind == Kind::OpenAiCompletions {
             // Completions have a place for text only.
             prop_assert_eq!(back.map(|back| summary(&back)), Ok((text, String::new(), vec![], Finish::Stop)));
             return Ok(());
@@ -160,31 +169,31 @@ proptest! {
         let at = at.index(bytes.len());
         bytes[at] = byte;
         if let Ok(read) = decode(&bytes) {
-            for endpoint in TEXT_ENDPOINTS {
-                replayed(&read, context(endpoint, true));
+            for kind in TEXT_KINDS {
+                replayed(&read, context(kind, true));
             }
         }
     }
 
     #[test]
     fn record_any_bytes(bytes: Vec<u8>, at in 0usize..7) {
-        for form in [Form::Sse, Form::Ndjson, Form::Json] {
-            let _ = record(Endpoint::ALL[at], form, &bytes);
+        for form in [Framing::Sse, Framing::Ndjson, Framing::Json] {
+            let _ = record(Kind::ALL[at], form, &bytes);
         }
     }
 
     /// A stream that is cut is never kept, wherever the cut is, unless all that matters had come.
     #[test]
     fn cut_streams(answer in answer(), at: prop::sample::Index, ollama: bool) {
-        let context = context(if ollama { Endpoint::OllamaChat } else { Endpoint::OpenAiChat }, true);
+        let context = context(if ollama { Kind::OllamaChat } else { Kind::OpenAiChat }, true);
         let body = replayed(&answer, context).concat();
         let cut = &body[..at.index(body.len())];
-        let back = record_cut(context.endpoint, form_of(&context), &[cut], End::Closed);
+        let back = record_cut(context.kind, form_of(&context), &[cut], End::Closed);
         if let Ok(back) = back {
             prop_assert_eq!(summary(&back), summary(&answer));
             prop_assert!(cut.len() + 2 >= body.len(), "{} of {}", cut.len(), body.len());
         }
-        let back = record_cut(context.endpoint, form_of(&context), &[&body], End::Cut);
+        let back = record_cut(context.kind, form_of(&context), &[&body], End::Cut);
         prop_assert_eq!(back, Err(Unstorable::Unfinished));
     }
 }
@@ -214,7 +223,7 @@ data: [DONE]
 "#;
 
 fn llama_answer() -> Answer<'static> {
-    let mut answer = Answer::new(Family::Chat, Dialect::OpenAi);
+    let mut answer = Answer::new(Kind::OpenAiChat);
     answer.pieces = vec![
         Piece::Thinking("Okay".into()),
         Piece::Text("Hi \u{1f600} <think>".into()),
@@ -234,17 +243,17 @@ fn every_cut_of_a_stream() {
     for body in [LLAMA, &crlf, &cr].map(str::as_bytes) {
         for at in 0..=body.len() {
             let parts = [&body[..at], &[], &body[at..]];
-            let got = record_cut(Endpoint::OpenAiChat, Form::Sse, &parts, End::Closed);
+            let got = record_cut(Kind::OpenAiChat, Framing::Sse, &parts, End::Closed);
             assert_eq!(got, Ok(llama_answer()), "cut at {at}");
         }
         let single: Vec<_> = body.chunks(1).collect();
-        assert_eq!(record_cut(Endpoint::OpenAiChat, Form::Sse, &single, End::Closed), Ok(llama_answer()));
+        assert_eq!(record_cut(Kind::OpenAiChat, Framing::Sse, &single, End::Closed), Ok(llama_answer()));
     }
 }
 
 #[test]
 fn tool_calls_only_if_wanted() {
-    let mut recorder = Recorder::new(Endpoint::OpenAiChat, Form::Sse, 200, false);
+    let mut recorder = Recorder::new(Kind::OpenAiChat, Framing::Sse, 200, false);
     recorder.feed(LLAMA.as_bytes());
     assert_eq!(recorder.given_up(), Some(Unstorable::ToolCall));
     assert_eq!(recorder.finish(End::Whole), Err(Unstorable::ToolCall));
@@ -258,7 +267,7 @@ fn body(message: Value, finish: &str) -> String {
 #[test]
 fn what_is_not_kept() {
     use Unstorable as U;
-    let chat = |text: &str| record(Endpoint::OpenAiChat, Form::Json, text.as_bytes()).map(|_| ());
+    let chat = |text: &str| record(Kind::OpenAiChat, Framing::Json, text.as_bytes()).map(|_| ());
     assert_eq!(chat(&body(json!({"content": "x"}), "stop")), Ok(()));
     for (text, wanted) in [
         (body(json!({"content": "x"}), "length"), U::Finish),
@@ -315,8 +324,8 @@ fn what_is_not_kept() {
     ] {
         assert_eq!(chat(&text), Err(wanted), "{text}");
     }
-    assert_eq!(Recorder::new(Endpoint::OpenAiChat, Form::Json, 500, true).given_up(), Some(U::Status));
-    let mut recorder = Recorder::new(Endpoint::OpenAiChat, Form::Json, 200, true);
+    assert_eq!(Recorder::new(Kind::OpenAiChat, Framing::Json, 500, true).given_up(), Some(U::Status));
+    let mut recorder = Recorder::new(Kind::OpenAiChat, Framing::Json, 200, true);
     for _ in 0..5 {
         recorder.feed(&vec![b' '; 1 << 20]);
     }
@@ -328,7 +337,7 @@ fn streams_that_are_not_kept() {
     use Unstorable as U;
     let chat = |events: &[&str]| {
         let text: String = events.iter().map(|event| format!("{event}\n\n")).collect();
-        record(Endpoint::OpenAiChat, Form::Sse, text.as_bytes()).map(|_| ())
+        record(Kind::OpenAiChat, Framing::Sse, text.as_bytes()).map(|_| ())
     };
     let hello = r#"data: {"choices":[{"delta":{"content":"Hello"}}]}"#;
     let stop = r#"data: {"choices":[{"delta":{},"finish_reason":"stop"}]}"#;
@@ -344,7 +353,7 @@ fn streams_that_are_not_kept() {
     assert_eq!(chat(&[]), Err(U::Unfinished));
     let line = |lines: &[Value]| {
         let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
-        record(Endpoint::OllamaChat, Form::Ndjson, text.as_bytes()).map(|_| ())
+        record(Kind::OllamaChat, Framing::Ndjson, text.as_bytes()).map(|_| ())
     };
     let hello = json!({"message": {"content": "Hello"}, "done": false});
     assert_eq!(line(&[hello.clone(), json!({"done": true, "done_reason": "stop"})]), Ok(()));
@@ -368,7 +377,7 @@ fn shapes_of_upstreams() {
         "data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\"}],\"usage\":null}\n\n",
         "data: [DONE]",
     );
-    let got = record(Endpoint::OpenAiChat, Form::Sse, text.as_bytes()).unwrap_or_else(|error| panic!("{error:?}"));
+    let got = record(Kind::OpenAiChat, Framing::Sse, text.as_bytes()).unwrap_or_else(|error| panic!("{error:?}"));
     let (said, thought, calls, finish) = summary(&got);
     assert_eq!((said.as_str(), thought.as_str(), finish), ("so", "hm", Finish::ToolCalls));
     assert_eq!(calls, [("a".into(), "f".into(), json!({})), ("b".into(), "f".into(), json!({"x": 2}))]);
@@ -378,7 +387,7 @@ fn shapes_of_upstreams() {
         "data: {\"choices\":[{\"delta\":{\"tool_calls\":[{\"index\":0,\"id\":\"b\",\"function\":{\"name\":\"g\",\"arguments\":\"{}\"}}]}}]}\n\n",
         "data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"tool_calls\"}]}\n\n",
     );
-    let got = record(Endpoint::OpenAiChat, Form::Sse, text.as_bytes()).map(|answer| summary(&answer).2.len());
+    let got = record(Kind::OpenAiChat, Framing::Sse, text.as_bytes()).map(|answer| summary(&answer).2.len());
     assert_eq!(got, Ok(2));
     // Ollama: calls on the last line, thinking and text on one line, two calls with the index 0, no ids.
     let text = concat!(
@@ -386,12 +395,12 @@ fn shapes_of_upstreams() {
         "{\"message\":{\"content\":\"\",\"tool_calls\":[{\"function\":{\"index\":0,\"name\":\"f\",\"arguments\":{\"b\": 1, \"a\":2}}},",
         "{\"function\":{\"index\":0,\"name\":\"g\",\"arguments\":{}}}]},\"done\":true,\"done_reason\":\"stop\",\"eval_count\":3}",
     );
-    let got = record(Endpoint::OllamaChat, Form::Ndjson, text.as_bytes()).unwrap_or_else(|error| panic!("{error:?}"));
+    let got = record(Kind::OllamaChat, Framing::Ndjson, text.as_bytes()).unwrap_or_else(|error| panic!("{error:?}"));
     assert_eq!(got.pieces[0], Piece::Thinking("t".into()));
     assert_eq!(got.calls().map(|call| call.arguments.as_ref()).collect::<Vec<_>>(), [r#"{"b": 1, "a":2}"#, "{}"]);
     assert_eq!(got.usage.map(|usage| (usage.prompt, usage.completion, usage.total)), Some((0, 3, 3)));
     // An O client gets ids that differ.
-    let stream = String::from_utf8(replayed(&got, context(Endpoint::OpenAiChat, true)).concat()).unwrap_or_default();
+    let stream = String::from_utf8(replayed(&got, context(Kind::OpenAiChat, true)).concat()).unwrap_or_default();
     assert!(
         stream.contains("\"id\":\"call_456789abcdefghijklmn0\"")
             && stream.contains("\"id\":\"call_456789abcdefghijklmn1\""),
@@ -399,9 +408,9 @@ fn shapes_of_upstreams() {
     );
     // Generate keeps its state.
     let text = r#"{"response":"x","done":true,"done_reason":"stop","context":[1,70000],"prompt_eval_count":2}"#;
-    let got = record(Endpoint::OllamaGenerate, Form::Json, text.as_bytes()).unwrap_or_else(|error| panic!("{error:?}"));
+    let got = record(Kind::OllamaGenerate, Framing::Json, text.as_bytes()).unwrap_or_else(|error| panic!("{error:?}"));
     assert_eq!(got.state, [1, 70000]);
-    let whole = replayed(&got, context(Endpoint::OllamaGenerate, false)).concat();
+    let whole = replayed(&got, context(Kind::OllamaGenerate, false)).concat();
     assert_eq!(serde_json::from_slice::<Value>(&whole).unwrap_or_default()["context"], json!([1, 70000]));
 }
 
@@ -409,7 +418,7 @@ fn shapes_of_upstreams() {
 fn a_replay_to_the_letter() {
     let mut answer = llama_answer();
     answer.pieces.truncate(3);
-    let stream = replayed(&answer, context(Endpoint::OpenAiChat, true)).concat();
+    let stream = replayed(&answer, context(Kind::OpenAiChat, true)).concat();
     let head = r#"data: {"id":"chatcmpl-0123456789abcdefghijklmn","object":"chat.completion.chunk","created":1795216504,"model":"m\"1","#;
     let wanted: String = [
         r#""choices":[{"index":0,"delta":{"role":"assistant","content":""},"finish_reason":null}]}"#,
@@ -423,7 +432,7 @@ fn a_replay_to_the_letter() {
     .concat();
     assert_eq!(String::from_utf8_lossy(&stream), wanted + "data: [DONE]\n\n");
 
-    let stream = replayed(&answer, context(Endpoint::OllamaChat, true)).concat();
+    let stream = replayed(&answer, context(Kind::OllamaChat, true)).concat();
     let head = r#"{"model":"m\"1","created_at":"2026-11-20T23:15:04.000001Z","#;
     let wanted: String = [
         r#""message":{"role":"assistant","content":"","thinking":"Okay"},"done":false}"#,
@@ -435,7 +444,7 @@ fn a_replay_to_the_letter() {
     .concat();
     assert_eq!(String::from_utf8_lossy(&stream), wanted);
 
-    let whole = replayed(&answer, context(Endpoint::OpenAiChat, false)).concat();
+    let whole = replayed(&answer, context(Kind::OpenAiChat, false)).concat();
     let whole: Value = serde_json::from_slice(&whole).unwrap_or_default();
     assert_eq!(whole["choices"][0]["message"]["tool_calls"][0]["function"]["arguments"], "{\"a\": 1}");
     assert_eq!(whole["choices"][0]["finish_reason"], "tool_calls");
@@ -446,101 +455,124 @@ fn a_replay_to_the_letter() {
 #[test]
 fn usage_only_if_asked() {
     let answer = llama_answer();
-    let asked = Context { include_usage: false, ..context(Endpoint::OpenAiChat, true) };
+    let asked = Context { include_usage: false, ..context(Kind::OpenAiChat, true) };
     let stream = String::from_utf8(replayed(&answer, asked).concat()).unwrap_or_default();
     assert!(!stream.contains("usage") && stream.ends_with("data: [DONE]\n\n"));
 }
 
+/// The way of a hit: replayed, then through the think filter.
+fn filtered(answer: &Answer<'_>, context: Context<'_>, policy: Policy) -> Vec<u8> {
+    let format = if context.kind.is_openai() { Format::OpenAiChat } else { Format::OllamaChat };
+    let spec = Spec::new(format, form_of(&context), policy, Profile::think());
+    let (mut body, mut out) = (Vec::new(), think::Out::new());
+    let events = replayed(answer, context);
+    if !context.stream {
+        think::whole(&spec, &events[0], &mut out);
+        out.copy_to(&events[0], &mut body);
+        return body;
+    }
+    let mut filter = think::Filter::new(&spec);
+    for event in &events {
+        filter.feed(event, &mut out);
+        out.copy_to(event, &mut body);
+    }
+    filter.finish(&mut out);
+    out.copy_to(b"", &mut body);
+    body
+}
+
+/// Thinking in a field and in the text, stored as it came, shown by every policy in every form.
 #[test]
-fn policies() {
-    let mut answer = Answer::new(Family::Chat, Dialect::Ollama);
-    answer.pieces = vec![Piece::Thinking("hm ".repeat(60).into()), Piece::Text("so".into())];
-    answer.field = ReasoningField::Thinking;
+fn policies_on_the_way_out() {
     let thought = "hm ".repeat(60);
-    for endpoint in [Endpoint::OpenAiChat, Endpoint::OllamaChat] {
-        for stream in [true, false] {
-            let seen = |thinking, fields: &'static [&'static str]| {
-                let context = Context { thinking, reasoning_fields: fields, ..context(endpoint, stream) };
-                let body = replayed(&answer, context).concat();
-                let raw = String::from_utf8_lossy(&body).into_owned();
-                let back = record(endpoint, form_of(&context), &body).unwrap_or_else(|error| panic!("{error:?}"));
-                let (text, thinking, ..) = summary(&back);
-                (text, thinking, back.field, raw)
-            };
-            let (text, none, _, raw) = seen(Thinking::Strip, &[]);
-            assert_eq!((text.as_str(), none.as_str()), ("so", ""));
-            assert!(!raw.contains("hm") && !raw.contains("reasoning") && !raw.contains("thinking"));
-            let (text, thinking, ..) = seen(Thinking::Keep, &["reasoning"]);
-            assert_eq!((text.as_str(), &thinking), ("so", &thought));
-            let (text, thinking, ..) = seen(Thinking::Wrap, &[]);
-            assert_eq!((text, thinking.as_str()), (format!("<think>{thought}</think>so"), ""));
-            if endpoint == Endpoint::OpenAiChat {
-                assert_eq!(seen(Thinking::Separate, &["reasoning"]).2, ReasoningField::Plain);
-                assert_eq!(seen(Thinking::Separate, &["reasoning", "reasoning_content"]).2, ReasoningField::Both);
-                assert_eq!(seen(Thinking::Separate, &[]).2, ReasoningField::Content);
+    for (field, kind_of_answer) in
+        [(ReasoningField::Thinking, Kind::OllamaChat), (ReasoningField::Content, Kind::OpenAiChat)]
+    {
+        let mut answer = Answer::new(kind_of_answer);
+        answer.field = field;
+        let mut inline = answer.clone();
+        answer.pieces = vec![Piece::Thinking(thought.clone().into()), Piece::Text("so".into())];
+        inline.field = ReasoningField::None;
+        inline.pieces = vec![Piece::Text(format!("<think>{thought}</think>\n\nso").into())];
+        for kind in [Kind::OpenAiChat, Kind::OllamaChat] {
+            for stream in [true, false] {
+                let seen = |answer: &Answer<'_>, policy| {
+                    let context = context(kind, stream);
+                    let body = filtered(answer, context, policy);
+                    let back = record(kind, form_of(&context), &body).unwrap_or_else(|error| panic!("{error:?}"));
+                    let (text, thinking, ..) = summary(&back);
+                    (text.trim().to_owned(), thinking.trim().to_owned())
+                };
+                let (said, thought) = ("so".to_owned(), thought.trim().to_owned());
+                assert_eq!(seen(&answer, Policy::Strip), (said.clone(), String::new()));
+                assert_eq!(seen(&inline, Policy::Strip), (said.clone(), String::new()));
+                assert_eq!(seen(&answer, Policy::Keep), (said.clone(), thought.clone()));
+                assert_eq!(seen(&answer, Policy::Separate), (said.clone(), thought.clone()));
+                assert_eq!(seen(&inline, Policy::Separate), (said.clone(), thought.clone()));
+                assert_eq!(seen(&answer, Policy::Wrap), (format!("<think>{thought} </think>so"), String::new()));
+                assert_eq!(seen(&inline, Policy::Keep), (format!("<think>{thought} </think>\n\nso"), String::new()));
             }
         }
     }
-    // Under `keep` the upstream's own field stays.
-    answer.field = ReasoningField::Plain;
-    let body = replayed(&answer, context(Endpoint::OpenAiChat, true)).concat();
-    assert!(!String::from_utf8_lossy(&body).contains("reasoning_content"));
 }
 
 #[test]
-fn inline_thinking_is_taken_out_on_the_way_out() {
-    let mut answer = Answer::new(Family::Chat, Dialect::OpenAi);
-    answer.pieces = vec![Piece::Thinking("field ".into()), Piece::Text("<think>in</think>out".into())];
-    answer.separate(|text, part| {
-        if let Some(rest) = text.and_then(|text| text.strip_prefix("<think>")) {
-            let (thought, said) = rest.split_once("</think>").unwrap_or((rest, ""));
-            part(true, thought);
-            part(false, said);
-        } else if text.is_none() {
-            part(false, "!");
-        }
-    });
-    assert_eq!(answer.pieces, [Piece::Thinking("field in".into()), Piece::Text("out!".into())]);
+fn fields_of_reasoning() {
+    let mut answer = Answer::new(Kind::OllamaChat);
+    answer.pieces = vec![Piece::Thinking("hm".into()), Piece::Text("so".into())];
+    let shown = |answer: &Answer<'_>, reasoning_fields| {
+        let context = Context { reasoning_fields, ..context(Kind::OpenAiChat, true) };
+        record(context.kind, Framing::Sse, &replayed(answer, context).concat()).map(|back| back.field)
+    };
+    answer.field = ReasoningField::Thinking;
+    assert_eq!(shown(&answer, ReasoningFields::ReasoningContent), Ok(ReasoningField::Content));
+    assert_eq!(shown(&answer, ReasoningFields::Reasoning), Ok(ReasoningField::Plain));
+    assert_eq!(shown(&answer, ReasoningFields::Both), Ok(ReasoningField::Both));
+    // The upstream's own stays.
+    for field in [ReasoningField::Content, ReasoningField::Plain, ReasoningField::Both] {
+        answer.field = field;
+        assert_eq!(shown(&answer, ReasoningFields::Reasoning), Ok(field));
+    }
 }
 
 #[test]
 fn embeddings_in_every_form() {
     let body = r#"{"object":"list","data":[{"index":1,"embedding":[0.6, -0.8]},{"index":0,"embedding":[1.5,2e0]}],"usage":{"prompt_tokens":4,"total_tokens":4}}"#;
     let answer =
-        record(Endpoint::OpenAiEmbeddings, Form::Json, body.as_bytes()).unwrap_or_else(|error| panic!("{error:?}"));
+        record(Kind::OpenAiEmbeddings, Framing::Json, body.as_bytes()).unwrap_or_else(|error| panic!("{error:?}"));
     let json = |context| serde_json::from_slice::<Value>(&replayed(&answer, context).concat()).unwrap_or_default();
-    let openai = json(context(Endpoint::OpenAiEmbeddings, false));
+    let openai = json(context(Kind::OpenAiEmbeddings, false));
     assert_eq!(openai["data"][0]["embedding"], json!([1.5, 2.0]));
     assert_eq!(openai["data"][1]["embedding"], json!([0.6, -0.8]));
     assert_eq!(openai["usage"], json!({"prompt_tokens": 4, "total_tokens": 4}));
     // Ollama's have the length 1.
-    let ollama = json(context(Endpoint::OllamaEmbed, true));
+    let ollama = json(context(Kind::OllamaEmbed, true));
     assert_eq!(ollama["embeddings"], json!([[0.6, 0.8], [0.6, -0.8]]));
     assert_eq!(ollama["prompt_eval_count"], 4);
-    let base64 = json(Context { base64: true, ..context(Endpoint::OpenAiEmbeddings, false) });
+    let base64 = json(Context { base64: true, ..context(Kind::OpenAiEmbeddings, false) });
     assert_eq!(base64["data"][0]["embedding"], "AADAPwAAAEA=");
     // And from base64.
     let body = r#"{"data":[{"embedding":"AADAPwAAAEA="}]}"#;
     let answer =
-        record(Endpoint::OpenAiEmbeddings, Form::Json, body.as_bytes()).unwrap_or_else(|error| panic!("{error:?}"));
-    let openai = replayed(&answer, context(Endpoint::OpenAiEmbeddings, false)).concat();
+        record(Kind::OpenAiEmbeddings, Framing::Json, body.as_bytes()).unwrap_or_else(|error| panic!("{error:?}"));
+    let openai = replayed(&answer, context(Kind::OpenAiEmbeddings, false)).concat();
     assert!(String::from_utf8_lossy(&openai).contains("\"embedding\":[1.5,2.0]"));
     // A text answer is no vector, and many vectors are no single one.
-    assert!(Replay::new(&answer, context(Endpoint::OpenAiChat, false)).is_none());
+    assert!(Replay::new(&answer, context(Kind::OpenAiChat, false)).is_none());
     let body = r#"{"embeddings":[[1],[2]]}"#;
-    let many = record(Endpoint::OllamaEmbed, Form::Json, body.as_bytes()).unwrap_or_else(|error| panic!("{error:?}"));
-    assert!(Replay::new(&many, context(Endpoint::OllamaEmbeddings, false)).is_none());
+    let many = record(Kind::OllamaEmbed, Framing::Json, body.as_bytes()).unwrap_or_else(|error| panic!("{error:?}"));
+    assert!(Replay::new(&many, context(Kind::OllamaEmbeddings, false)).is_none());
     for bad in [
         r#"{"embeddings":[["x"]]}"#,
         r#"{"embeddings":[[null]]}"#,
         r#"{"embeddings":[[[1]]]}"#,
         r#"{"embeddings":[{}]}"#,
     ] {
-        assert_eq!(record(Endpoint::OllamaEmbed, Form::Json, bad.as_bytes()), Err(Unstorable::Unreadable), "{bad}");
+        assert_eq!(record(Kind::OllamaEmbed, Framing::Json, bad.as_bytes()), Err(Unstorable::Unreadable), "{bad}");
     }
-    assert_eq!(record(Endpoint::OllamaEmbed, Form::Json, br#"{"embeddings":[]}"#), Err(Unstorable::Empty));
+    assert_eq!(record(Kind::OllamaEmbed, Framing::Json, br#"{"embeddings":[]}"#), Err(Unstorable::Empty));
     assert_eq!(
-        record(Endpoint::OllamaEmbeddings, Form::Json, br#"{"embedding":[0.5]}"#).map(|answer| answer.vectors.len()),
+        record(Kind::OllamaEmbeddings, Framing::Json, br#"{"embedding":[0.5]}"#).map(|answer| answer.vectors.len()),
         Ok(1)
     );
 }

@@ -1,18 +1,18 @@
 //! Embeddings: one body, a vector for every input.
 
 use super::super::json::{base64, compact, number, numbers, string};
-use super::super::{Dialect, Endpoint, Vector};
+use super::super::{Kind, Vector};
 use super::Replay;
 
 impl Replay<'_> {
     pub(super) fn embeddings(&self, out: &mut Vec<u8>) {
-        match self.context.endpoint {
-            Endpoint::OllamaEmbeddings => {
+        match self.context.kind {
+            Kind::OllamaEmbeddings => {
                 out.extend_from_slice(b"{\"embedding\":");
                 self.answer.vectors.iter().take(1).for_each(|vector| self.array(vector, out));
                 out.push(b'}');
             }
-            Endpoint::OllamaEmbed => self.embed(out),
+            Kind::OllamaEmbed => self.embed(out),
             _ => self.openai_embeddings(out),
         }
     }
@@ -66,7 +66,7 @@ impl Replay<'_> {
     /// The digits as they came, unless Ollama's clients need another length: its vectors have the length 1, OpenAI's
     /// servers don't all see to that.
     fn array(&self, vector: &Vector<'_>, out: &mut Vec<u8>) {
-        let to_normalise = self.answer.origin == Dialect::OpenAi && self.context.endpoint == Endpoint::OllamaEmbed;
+        let to_normalise = self.answer.from_openai && self.context.kind == Kind::OllamaEmbed;
         let scale = if to_normalise { scale(vector) } else { 1.0 };
         match vector {
             Vector::Json(text) if scale == 1.0 => compact(out, text),

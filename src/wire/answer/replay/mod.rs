@@ -6,27 +6,15 @@ mod openai;
 
 use std::borrow::Cow;
 
-use super::{Answer, Call, Dialect, Endpoint, Family, Finish, Piece, ReasoningField};
+use super::{Answer, Call, Family, Finish, Kind, Piece, ReasoningField};
 use crate::base::bounds::REPLAY_EVENT_TEXT_BYTES;
-
-/// What becomes of thinking pieces; the policy of the request. Inline tags in text are not looked for here, see
-/// [`Answer::separate`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Thinking {
-    /// Not shown.
-    Strip,
-    /// Shown in the field in which it came, or in that of the other dialect.
-    Keep,
-    /// Shown in the fields that the context names.
-    Separate,
-    /// Shown in the text, between `<think>` and `</think>`.
-    Wrap,
-}
+use crate::wire::think::ReasoningFields;
 
 /// What the answer doesn't know: who asks, how, and when.
 #[derive(Clone, Copy, Debug)]
 pub struct Context<'a> {
-    pub endpoint: Endpoint,
+    /// The client's.
+    pub kind: Kind,
     pub stream: bool,
     /// As the client called it.
     pub model: &'a str,
@@ -39,9 +27,8 @@ pub struct Context<'a> {
     pub include_usage: bool,
     /// OpenAI embeddings: `encoding_format: base64`.
     pub base64: bool,
-    pub thinking: Thinking,
-    /// The fields for OpenAI clients under `separate`, and under `keep` if the answer came from Ollama.
-    pub reasoning_fields: &'a [&'a str],
+    /// The fields in which OpenAI clients get thinking that came from Ollama; what came from OpenAI keeps its own.
+    pub reasoning_fields: ReasoningFields,
 }
 
 /// An answer on its way out. Call [`next_event`](Self::next_event) until it says that there is no more.
@@ -49,7 +36,7 @@ pub struct Context<'a> {
 pub struct Replay<'a> {
     answer: &'a Answer<'a>,
     context: Context<'a>,
-    fields: [Option<&'a str>; 2],
+    fields: &'static [&'static str],
     /// What every event of the stream begins with.
     prefix: Vec<u8>,
     step: Step,
@@ -79,20 +66,17 @@ struct Cursor {
 
 /// What one event of a stream shows.
 enum Shown<'p> {
-    Text { before: &'static str, text: &'p str, after: &'static str },
+    Text(&'p str),
     Thinking(&'p str),
     Call { number: usize, call: &'p Call<'p> },
 }
-
-const OPEN: &str = "<think>";
-const CLOSE: &str = "</think>";
 
 impl<'a> Replay<'a> {
     /// `None` if an answer of this kind can't be written for this endpoint.
     #[must_use]
     pub fn new(answer: &'a Answer<'a>, context: Context<'a>) -> Option<Self> {
         let vectors = |family| matches!(family, Family::Embed | Family::EmbedOne);
-        let family = context.endpoint.family();
+        let family = context.kind.family();
         if vectors(family) != vectors(answer.family) || (family == Family::EmbedOne && answer.vectors.len() != 1) {
             return None;
         }
@@ -111,7 +95,7 @@ impl<'a> Replay<'a> {
 
     /// Appends the next event with its framing, or the whole body; `false` when everything was written.
     pub fn next_event(&mut self, out: &mut Vec<u8>) -> bool {
-        let openai = self.context.endpoint.dialect() == Dialect::OpenAi;
+        let openai = self.context.kind.is_openai();
         loop {
             match self.step {
                 Step::Whole => {
@@ -121,7 +105,7 @@ impl<'a> Replay<'a> {
                 }
                 Step::Begin => {
                     self.step = Step::Pieces;
-                    if self.context.endpoint == Endpoint::OpenAiChat {
+                    if self.context.kind == Kind::OpenAiChat {
                         self.openai_role(out);
                         return true;
                     }
@@ -165,54 +149,40 @@ impl<'a> Replay<'a> {
     /// The content type of what is written.
     #[must_use]
     pub fn content_type(&self) -> &'static str {
-        match (self.step, self.context.endpoint.dialect()) {
-            (Step::Whole, _) => "application/json",
-            (_, Dialect::OpenAi) => "text/event-stream",
-            (_, Dialect::Ollama) => "application/x-ndjson",
+        match self.step {
+            Step::Whole => "application/json",
+            _ if self.context.kind.is_openai() => "text/event-stream",
+            _ => "application/x-ndjson",
         }
     }
 
     fn whole(&self, out: &mut Vec<u8>) {
-        match self.context.endpoint {
-            Endpoint::OpenAiChat | Endpoint::OpenAiCompletions => self.openai_whole(out),
-            Endpoint::OllamaChat | Endpoint::OllamaGenerate => self.ollama_whole(out),
-            Endpoint::OpenAiEmbeddings | Endpoint::OllamaEmbed | Endpoint::OllamaEmbeddings => self.embeddings(out),
+        match self.context.kind {
+            Kind::OpenAiChat | Kind::OpenAiCompletions => self.openai_whole(out),
+            Kind::OllamaChat | Kind::OllamaGenerate => self.ollama_whole(out),
+            Kind::OpenAiEmbeddings | Kind::OllamaEmbed | Kind::OllamaEmbeddings => self.embeddings(out),
         }
     }
 
     fn event_prefix(&self) -> Vec<u8> {
-        match self.context.endpoint.dialect() {
-            Dialect::OpenAi => self.openai_prefix(),
-            Dialect::Ollama => self.ollama_prefix(),
-        }
+        if self.context.kind.is_openai() { self.openai_prefix() } else { self.ollama_prefix() }
     }
 
-    /// Old completions have no place for thinking.
-    fn shows_thinking(&self) -> bool {
-        self.context.thinking != Thinking::Strip && self.context.endpoint != Endpoint::OpenAiCompletions
-    }
-
-    /// Nor for calls: there they end like any text.
-    fn shows_calls(&self) -> bool {
-        self.context.endpoint != Endpoint::OpenAiCompletions
+    /// Old completions have a place for text only; what else there is stays away, and they end like any text.
+    fn text_only(&self) -> bool {
+        self.context.kind == Kind::OpenAiCompletions
     }
 
     fn finish(&self) -> Finish {
-        if self.shows_calls() { self.answer.finish } else { Finish::Stop }
+        if self.text_only() { Finish::Stop } else { self.answer.finish }
     }
 
     fn next_shown(&mut self) -> Option<Shown<'a>> {
         loop {
             match self.answer.pieces.get(self.cursor.piece)? {
-                Piece::Text(text) => return Some(Shown::Text { before: "", text: self.take(text).0, after: "" }),
-                Piece::Thinking(text) if self.context.thinking == Thinking::Wrap => {
-                    let before = if self.cursor.offset == 0 { OPEN } else { "" };
-                    let (text, last) = self.take(text);
-                    return Some(Shown::Text { before, text, after: if last { CLOSE } else { "" } });
-                }
-                Piece::Thinking(text) if self.shows_thinking() => return Some(Shown::Thinking(self.take(text).0)),
-                Piece::Thinking(_) => self.cursor.piece += 1,
-                Piece::Call(_) if !self.shows_calls() => self.cursor.piece += 1,
+                Piece::Text(text) => return Some(Shown::Text(self.take(text))),
+                Piece::Thinking(_) | Piece::Call(_) if self.text_only() => self.cursor.piece += 1,
+                Piece::Thinking(text) => return Some(Shown::Thinking(self.take(text))),
                 Piece::Call(call) => {
                     let number = self.cursor.calls;
                     self.cursor.calls += 1;
@@ -223,8 +193,8 @@ impl<'a> Replay<'a> {
         }
     }
 
-    /// The next part of this piece, and whether it was the last.
-    fn take(&mut self, text: &'a str) -> (&'a str, bool) {
+    /// The next part of this piece.
+    fn take(&mut self, text: &'a str) -> &'a str {
         let rest = &text[self.cursor.offset..];
         let cut = cut(rest);
         if cut == rest.len() {
@@ -233,53 +203,36 @@ impl<'a> Replay<'a> {
         } else {
             self.cursor.offset += cut;
         }
-        (&rest[..cut], cut == rest.len())
+        &rest[..cut]
     }
 
     /// All text, as one body shows it.
     fn whole_text(&self) -> Cow<'a, str> {
-        let wrap = self.context.thinking == Thinking::Wrap;
-        let mut shown = self.answer.pieces.iter().filter(|piece| match piece {
-            Piece::Text(_) => true,
-            Piece::Thinking(_) => wrap,
-            Piece::Call(_) => false,
-        });
-        match (shown.next(), shown.next()) {
-            (None, _) => Cow::Borrowed(""),
-            (Some(Piece::Text(only)), None) => Cow::Borrowed(only),
-            _ => {
-                let mut all = String::new();
-                for piece in &self.answer.pieces {
-                    match piece {
-                        Piece::Text(text) => all.push_str(text),
-                        Piece::Thinking(text) if wrap => all.extend([OPEN, text, CLOSE]),
-                        _ => {}
-                    }
-                }
-                Cow::Owned(all)
-            }
-        }
+        joined(self.answer.text())
     }
 
-    /// All thinking, as one body shows it in a field; nothing where it is not shown so.
-    fn whole_thinking(&self) -> Option<String> {
-        if !self.shows_thinking() || self.context.thinking == Thinking::Wrap {
-            return None;
-        }
-        let text: String = self.answer.thinking().collect();
-        Some(text).filter(|text| !text.is_empty())
+    /// All thinking, as one body shows it in a field; empty where there is none.
+    fn whole_thinking(&self) -> Cow<'a, str> {
+        joined(self.answer.thinking())
     }
 }
 
-/// The fields that OpenAI clients get reasoning in. `keep` keeps the upstream's.
-fn fields<'a>(answer: &Answer<'_>, context: &Context<'a>) -> [Option<&'a str>; 2] {
-    let named = [context.reasoning_fields.first().copied(), context.reasoning_fields.get(1).copied()];
-    match answer.field {
-        _ if context.thinking != Thinking::Keep => named,
-        ReasoningField::Content => [Some("reasoning_content"), None],
-        ReasoningField::Plain => [Some("reasoning"), None],
-        ReasoningField::Both => [Some("reasoning_content"), Some("reasoning")],
-        ReasoningField::None | ReasoningField::Thinking => named,
+/// Copied only if there are several.
+fn joined<'a>(mut texts: impl Iterator<Item = &'a str>) -> Cow<'a, str> {
+    let mut all = Cow::Borrowed(texts.next().unwrap_or_default());
+    texts.for_each(|text| all.to_mut().push_str(text));
+    all
+}
+
+/// The fields that OpenAI clients get thinking in.
+fn fields(answer: &Answer<'_>, context: &Context<'_>) -> &'static [&'static str] {
+    match (answer.field, context.reasoning_fields) {
+        (ReasoningField::Content, _) => &["reasoning_content"],
+        (ReasoningField::Plain, _) => &["reasoning"],
+        (ReasoningField::Both, _) => &["reasoning_content", "reasoning"],
+        (_, ReasoningFields::ReasoningContent) => &["reasoning_content"],
+        (_, ReasoningFields::Reasoning) => &["reasoning"],
+        (_, ReasoningFields::Both) => &["reasoning_content", "reasoning"],
     }
 }
 

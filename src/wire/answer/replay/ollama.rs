@@ -1,12 +1,12 @@
 //! Ollama's chat and generate, streamed and plain.
 
-use super::super::json::{compact, number, rfc3339, string, string_part};
-use super::super::{Call, Endpoint};
+use super::super::json::{compact, number, rfc3339, string};
+use super::super::{Call, Kind};
 use super::{Replay, Shown};
 
 impl Replay<'_> {
     fn is_generate(&self) -> bool {
-        self.context.endpoint == Endpoint::OllamaGenerate
+        self.context.kind == Kind::OllamaGenerate
     }
 
     /// `{"model":…,"created_at":…,`
@@ -22,13 +22,9 @@ impl Replay<'_> {
     pub(super) fn ollama_line(&self, shown: &Shown<'_>, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.prefix);
         out.extend_from_slice(self.content_key());
-        out.push(b'"');
-        if let Shown::Text { before, text, after } = shown {
-            [*before, *text, *after].into_iter().for_each(|part| string_part(out, part));
-        }
-        out.push(b'"');
+        string(out, if let Shown::Text(text) = shown { text } else { "" });
         match shown {
-            Shown::Text { .. } => {}
+            Shown::Text(_) => {}
             Shown::Thinking(text) => {
                 out.extend_from_slice(b",\"thinking\":");
                 string(out, text);
@@ -56,7 +52,8 @@ impl Replay<'_> {
         out.extend_from_slice(&self.prefix);
         out.extend_from_slice(self.content_key());
         string(out, &self.whole_text());
-        if let Some(thinking) = self.whole_thinking() {
+        let thinking = self.whole_thinking();
+        if !thinking.is_empty() {
             out.extend_from_slice(b",\"thinking\":");
             string(out, &thinking);
         }

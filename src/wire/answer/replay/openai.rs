@@ -1,12 +1,12 @@
 //! OpenAI's chat and completions, streamed and plain.
 
 use super::super::json::{number, string, string_part};
-use super::super::{Call, Endpoint, Finish, Usage};
+use super::super::{Call, Finish, Kind, Usage};
 use super::{Replay, Shown};
 
 impl Replay<'_> {
     fn is_chat(&self) -> bool {
-        self.context.endpoint == Endpoint::OpenAiChat
+        self.context.kind == Kind::OpenAiChat
     }
 
     /// `data: {"id":…,"object":…,"created":…,"model":…,`
@@ -39,10 +39,10 @@ impl Replay<'_> {
     }
 
     /// One event of completions.
-    fn text_chunk(&self, finish: Option<Finish>, text: [&str; 3], out: &mut Vec<u8>) {
+    fn text_chunk(&self, finish: Option<Finish>, text: &str, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.prefix);
         out.extend_from_slice(b"\"choices\":[{\"text\":\"");
-        text.into_iter().for_each(|part| string_part(out, part));
+        string_part(out, text);
         out.extend_from_slice(b"\",\"index\":0,\"logprobs\":null,\"finish_reason\":");
         write_finish(finish, out);
         out.extend_from_slice(b"}]}\n\n");
@@ -54,12 +54,11 @@ impl Replay<'_> {
 
     pub(super) fn openai_event(&self, shown: &Shown<'_>, out: &mut Vec<u8>) {
         match shown {
-            Shown::Text { before, text, after } if self.is_chat() => self.chunk(None, out, |out| {
-                out.extend_from_slice(b"\"content\":\"");
-                [*before, *text, *after].into_iter().for_each(|part| string_part(out, part));
-                out.push(b'"');
+            Shown::Text(text) if self.is_chat() => self.chunk(None, out, |out| {
+                out.extend_from_slice(b"\"content\":");
+                string(out, text);
             }),
-            Shown::Text { before, text, after } => self.text_chunk(None, [*before, *text, *after], out),
+            Shown::Text(text) => self.text_chunk(None, text, out),
             Shown::Thinking(text) => self.chunk(None, out, |out| self.reasoning(text, out)),
             Shown::Call { number, call } => self.chunk(None, out, |out| {
                 out.extend_from_slice(b"\"tool_calls\":[");
@@ -73,7 +72,7 @@ impl Replay<'_> {
         if self.is_chat() {
             self.chunk(Some(self.finish()), out, |_| {});
         } else {
-            self.text_chunk(Some(self.finish()), [""; 3], out);
+            self.text_chunk(Some(self.finish()), "", out);
         }
     }
 
@@ -111,7 +110,8 @@ impl Replay<'_> {
             string(out, &text);
         }
         out.extend_from_slice(b",\"refusal\":null");
-        if let Some(thinking) = self.whole_thinking() {
+        let thinking = self.whole_thinking();
+        if !thinking.is_empty() {
             out.push(b',');
             self.reasoning(&thinking, out);
         }
@@ -129,11 +129,7 @@ impl Replay<'_> {
 
     /// `"reasoning_content":"…"`, or the name or names wanted.
     fn reasoning(&self, text: &str, out: &mut Vec<u8>) {
-        let fields = match self.fields {
-            [None, None] => [Some("reasoning_content"), None],
-            fields => fields,
-        };
-        for (at, field) in fields.into_iter().flatten().enumerate() {
+        for (at, field) in self.fields.iter().enumerate() {
             if at > 0 {
                 out.push(b',');
             }
