@@ -564,3 +564,41 @@ fn child_with_small_files() {
     unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
     memory_only(&Store::open(&config(&Path::new(&dir).join("small")), NOW).unwrap(), "cache directory");
 }
+
+#[test]
+fn writes_that_fail() {
+    let place = Place::new("failing");
+    let output = child("child_with_failing_writes", &place.cache()).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(text.contains("failure noticed"), "{text}");
+}
+
+/// From some moment on no file can be written.
+#[test]
+fn child_with_failing_writes() {
+    let Some(dir) = std::env::var_os(CHILD_DIR) else { return };
+    let store = open(Path::new(&dir));
+    fill(&store, 0..50);
+    until(&store, Disk::Open);
+    let none = libc::rlimit { rlim_cur: 0, rlim_max: libc::RLIM_INFINITY };
+    // SAFETY: ignoring a signal has no handler that could do harm, and the limit outlives the call.
+    unsafe {
+        libc::signal(libc::SIGXFSZ, libc::SIG_IGN);
+        assert_eq!(libc::setrlimit(libc::RLIMIT_FSIZE, &raw const none), 0);
+    }
+    let patience = Instant::now() + Duration::from_secs(8);
+    for number in 100.. {
+        store.insert(print(number), content(number), NOW);
+        assert_eq!(store.get_memory(print(number), NOW).unwrap().answer, content(number));
+        std::thread::sleep(Duration::from_millis(1300));
+        if disk(&store) == Disk::Failed {
+            break;
+        }
+        assert!(Instant::now() < patience, "{:?}", run(store.status(NOW)));
+    }
+    // What had been written is still served, and nothing waits for a dead writer.
+    assert_eq!(count(&store, 0..50), 50);
+    assert!(run(store.clear()).is_err());
+    store.close();
+    println!("failure noticed");
+}

@@ -509,7 +509,10 @@ fn policies_on_the_way_out() {
                 assert_eq!(seen(&answer, Policy::Keep), (said.clone(), thought.clone()));
                 assert_eq!(seen(&answer, Policy::Separate), (said.clone(), thought.clone()));
                 assert_eq!(seen(&inline, Policy::Separate), (said.clone(), thought.clone()));
-                assert_eq!(seen(&answer, Policy::Wrap), (format!("<think>{thought} </think>so"), String::new()));
+                assert_eq!(
+                    seen(&answer, Policy::Wrap),
+                    (format!("<think>\n{thought} \n</think>\n\nso"), String::new())
+                );
                 assert_eq!(seen(&inline, Policy::Keep), (format!("<think>{thought} </think>\n\nso"), String::new()));
             }
         }
