@@ -3,6 +3,9 @@
 //! A file of as many slots as there may be entries, written round and round: a new entry takes the slot of the oldest,
 //! which leaves the cache. The file is read at a start to know what is there. A slot has a checksum of its own, so a torn
 //! or foreign one is an empty one.
+//!
+//! It is written a moment after the entry is on its way to the disk, so a kill can leave a few entries that are found
+//! but not counted; they leave with their block.
 
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
@@ -69,80 +72,94 @@ fn read_all(file: &File) -> io::Result<Vec<Line>> {
     Ok(bytes.as_chunks::<SLOT_BYTES>().0.iter().filter_map(Line::read).collect())
 }
 
-/// See the module.
+/// See the module. In memory it is about 60 bytes for an entry.
 #[derive(Debug)]
 pub(super) struct Ledger {
     file: File,
     slots: u32,
     next: u64,
-    /// Who lies in which slot; entries that were written again have an older slot that no longer names them.
-    holders: Vec<Option<Fingerprint>>,
-    lines: HashMap<Fingerprint, Line>,
+    /// What each slot says; grows as slots are used.
+    held: Vec<Option<Held>>,
+    /// The slot that counts for an entry; it has older ones if it was written again.
+    newest: HashMap<Fingerprint, u32>,
+}
+
+/// A slot in memory; seconds are fine enough for counting.
+#[derive(Clone, Copy, Debug)]
+struct Held {
+    print: Fingerprint,
+    expires_s: u32,
+    bytes: u32,
 }
 
 impl Ledger {
     /// Opens or makes the file. All its room is taken at once, so that a full disk is met here and not later.
     pub(super) fn open(path: &Path, slots: u32) -> io::Result<Self> {
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
-        let wanted = u64::from(slots) * SLOT_BYTES as u64;
         let mut lines = read_all(&file)?;
         lines.sort_unstable_by_key(|line| line.number);
-        file.set_len(wanted)?;
-        reserve(&file, wanted)?;
-        let mut this = Self {
-            file,
-            slots,
-            next: lines.last().map_or(1, |line| line.number.saturating_add(1)),
-            holders: vec![None; slots as usize],
-            lines: HashMap::new(),
-        };
+        let next = lines.last().map_or(1, |line| line.number.saturating_add(1));
+        let mut this = Self { file, slots, next, held: Vec::new(), newest: HashMap::new() };
+        this.reserve()?;
         for line in lines {
-            let slot = this.slot(line.number);
-            this.holders[slot] = Some(line.print);
-            this.lines.insert(line.print, line);
+            this.hold(line);
         }
         Ok(this)
     }
 
-    fn slot(&self, number: u64) -> usize {
-        (number % u64::from(self.slots)) as usize
+    fn slot(&self, number: u64) -> u32 {
+        ((number - 1) % u64::from(self.slots)) as u32
+    }
+
+    /// Takes a line into memory; who lay in its slot before?
+    fn hold(&mut self, line: Line) -> Option<Held> {
+        let slot = self.slot(line.number);
+        if self.held.len() <= slot as usize {
+            self.held.resize(slot as usize + 1, None);
+        }
+        let expires_s = u32::try_from(line.expires_ms / 1000).unwrap_or(u32::MAX);
+        self.newest.insert(line.print, slot);
+        self.held[slot as usize].replace(Held { print: line.print, expires_s, bytes: line.bytes })
     }
 
     /// Writes an entry down. `Ok(Some(..))`: this one is too old now and must leave the cache.
     pub(super) fn add(&mut self, print: Fingerprint, expires_ms: u64, bytes: u32) -> io::Result<Option<Fingerprint>> {
         let line = Line { print, expires_ms, bytes, number: self.next };
         let slot = self.slot(line.number);
-        self.file.write_all_at(&line.write(), slot as u64 * SLOT_BYTES as u64)?;
+        self.file.write_all_at(&line.write(), u64::from(slot) * SLOT_BYTES as u64)?;
         self.next += 1;
-        let displaced = self.holders[slot].replace(print);
-        self.lines.insert(print, line);
-        let leaves = displaced.filter(|old| {
-            // Written again since, it lies in a younger slot and stays.
-            self.lines.get(old).is_some_and(|held| self.slot(held.number) == slot && held.number < line.number)
-        });
+        let before = self.hold(line).map(|held| held.print);
+        // Written again since, it has a younger slot and stays.
+        let leaves = before.filter(|old| *old != print && self.newest.get(old) == Some(&slot));
         if let Some(old) = leaves {
-            self.lines.remove(&old);
+            self.newest.remove(&old);
         }
         Ok(leaves)
     }
 
     /// Forgets everything.
     pub(super) fn clear(&mut self) -> io::Result<()> {
-        let wanted = u64::from(self.slots) * SLOT_BYTES as u64;
         self.file.set_len(0)?;
-        self.file.set_len(wanted)?;
-        reserve(&self.file, wanted)?;
-        self.holders.fill(None);
-        self.lines.clear();
+        self.reserve()?;
+        self.held = Vec::new();
+        self.newest = HashMap::new();
         Ok(())
     }
 
-    pub(super) fn lines(&self) -> impl Iterator<Item = &Line> {
-        self.lines.values()
+    fn reserve(&self) -> io::Result<()> {
+        let wanted = u64::from(self.slots) * SLOT_BYTES as u64;
+        self.file.set_len(wanted)?;
+        reserve(&self.file, wanted)
+    }
+
+    /// Every entry that has not expired, with its bytes.
+    pub(super) fn live(&self, now_ms: u64) -> impl Iterator<Item = (Fingerprint, u32)> {
+        let slots = self.newest.values().filter_map(|slot| self.held.get(*slot as usize).copied().flatten());
+        slots.filter(move |held| u64::from(held.expires_s) * 1000 > now_ms).map(|held| (held.print, held.bytes))
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.lines.is_empty()
+        self.newest.is_empty()
     }
 }
 
@@ -200,14 +217,14 @@ mod tests {
                 if at == reopen {
                     ledger = Ledger::open(&place.0, SLOTS as u32).map_err(|error| TestCaseError::fail(error.to_string()))?;
                 }
-                let left = ledger.add(print(number), 1, 2).map_err(|error| TestCaseError::fail(error.to_string()))?;
+                let left = ledger.add(print(number), 1000, 2).map_err(|error| TestCaseError::fail(error.to_string()))?;
                 oracle.push_back(number);
                 let out = if oracle.len() > SLOTS { oracle.pop_front() } else { None };
                 prop_assert_eq!(left, out.filter(|out| !oracle.contains(out)).map(print));
                 let mut wanted: Vec<_> = oracle.iter().map(|number| print(*number)).collect();
                 wanted.sort_unstable();
                 wanted.dedup();
-                let mut got: Vec<_> = ledger.lines().map(|line| line.print).collect();
+                let mut got: Vec<_> = ledger.live(0).map(|(print, _)| print).collect();
                 got.sort_unstable();
                 prop_assert_eq!(&got, &wanted);
                 let mut read: Vec<_> = read(&place.0).unwrap_or_default().iter().map(|line| line.print).collect();

@@ -14,6 +14,7 @@ use foyer::{
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use super::directory::{Directory, Layout, random_key};
 use super::entry::{Entry, Key};
@@ -35,12 +36,16 @@ const DISK_PAUSED: u8 = 1;
 const DISK_FAILED: u8 = 2;
 /// How often free space is looked at while nothing happens.
 const WATCH_INTERVAL: Duration = Duration::from_secs(1);
+/// How often, while entries come, it is seen whether they arrive.
+const PROOF_INTERVAL: Duration = Duration::from_secs(5);
 /// Entries written for proof before the disk is given up.
 const PROOFS: usize = 3;
 /// The key of those; no fingerprint but by a chance of 2^-128.
 const PROOF: Key = Key(Fingerprint([0xff; 16]));
 /// Entries that the ledger's task takes at once.
 const LEDGER_BATCH: usize = 256;
+
+const GONE: &str = "the cache's threads are gone";
 
 type Cache = HybridCache<Key, Entry>;
 
@@ -299,9 +304,8 @@ impl Store {
             return Ok(());
         };
         let (reply, answer) = oneshot::channel();
-        let gone = |_| "the cache's threads are gone".to_owned();
-        ledger.send(Note::Clear { reply }).await.map_err(|_| gone(()))?;
-        answer.await.map_err(|_| gone(()))?
+        ledger.send(Note::Clear { reply }).await.map_err(|_| GONE)?;
+        answer.await.map_err(|_| GONE)?
     }
 
     /// Counts. The disk's are as of all entries stored before.
@@ -321,22 +325,32 @@ impl Store {
             ..Status::default()
         };
         if let Some(ledger) = &self.ledger {
-            let (reply, answer) = oneshot::channel();
-            if ledger.send(Note::Count { now_ms, reply }).await.is_ok() {
-                (status.disk_entries, status.disk_bytes) = answer.await.unwrap_or_default();
-            }
+            (status.disk_entries, status.disk_bytes) = count(ledger, now_ms).await;
         }
         status
     }
 
     /// Waits until all that was stored is on the disk, or until [`CACHE_CLOSE_MS_MAX`]. For a clean stop; blocks.
     pub fn close(&self) {
-        let cache = self.cache.clone();
+        let (cache, ledger) = (self.cache.clone(), self.ledger.clone());
         let closing = async move {
-            let _ = tokio::time::timeout(Duration::from_millis(CACHE_CLOSE_MS_MAX), cache.close()).await;
+            // The ledger's answer comes after all that it was told before.
+            if let Some(ledger) = ledger {
+                count(&ledger, 0).await;
+            }
+            let _ = cache.close().await;
         };
-        let _ = wait(&self.handle, closing);
+        let bound = Duration::from_millis(CACHE_CLOSE_MS_MAX);
+        let _ = wait(&self.handle, async move { tokio::time::timeout(bound, closing).await.is_ok() });
     }
+}
+
+async fn count(ledger: &mpsc::Sender<Note>, now_ms: u64) -> (u64, u64) {
+    let (reply, answer) = oneshot::channel();
+    if ledger.send(Note::Count { now_ms, reply }).await.is_err() {
+        return (0, 0);
+    }
+    answer.await.unwrap_or_default()
 }
 
 /// Runs a future on the cache's own threads and blocks until it is done, from inside another runtime as well.
@@ -345,7 +359,7 @@ fn wait<T: Send + 'static>(handle: &Handle, future: impl Future<Output = T> + Se
     handle.spawn(async move {
         let _ = sender.send(future.await);
     });
-    receiver.recv().map_err(|_| "the cache's threads are gone".to_owned())
+    receiver.recv().map_err(|_| GONE.to_owned())
 }
 
 async fn open_disk(config: Config, spawner: Spawner) -> Result<Opened, String> {
@@ -411,9 +425,8 @@ fn memory(bytes: usize) -> HybridCacheBuilderPhaseMemory<Key, Entry, DefaultHash
 
 /// Live entries and their bytes: in the ledger, not expired, and still on the disk.
 fn live(ledger: &Ledger, cache: &Cache, now_ms: u64) -> (u64, u64) {
-    let lines = ledger.lines().filter(|line| line.expires_ms > now_ms);
-    let there = lines.filter(|line| cache.storage().may_contains(&Key(line.print)));
-    there.fold((0, 0), |(entries, bytes), line| (entries + 1, bytes + u64::from(line.bytes)))
+    let there = ledger.live(now_ms).filter(|(print, _)| cache.storage().may_contains(&Key(*print)));
+    there.fold((0, 0), |(entries, all), (_, bytes)| (entries + 1, all + u64::from(bytes)))
 }
 
 /// The ledger's task: writes entries down, sends the oldest away, and watches the disk. Ends with the store, and gives
@@ -432,16 +445,18 @@ impl Keeper {
         let mut ledger = Some(ledger);
         let mut batch = Vec::new();
         let mut unproven = None;
+        let mut proved = Instant::now();
         loop {
-            match tokio::time::timeout(WATCH_INTERVAL, notes.recv_many(&mut batch, LEDGER_BATCH)).await {
+            let quiet = match tokio::time::timeout(WATCH_INTERVAL, notes.recv_many(&mut batch, LEDGER_BATCH)).await {
                 Ok(0) => return,
-                Ok(_) => {}
-                Err(_) => {
-                    // A second without news: time to see whether what was written last has arrived.
-                    if let Some(print) = unproven.take() {
-                        this.prove(print).await;
-                    }
-                }
+                Ok(_) => false,
+                Err(_) => true,
+            };
+            if let Some(print) = unproven
+                && (quiet || proved.elapsed() > PROOF_INTERVAL)
+            {
+                this.prove(print).await;
+                (unproven, proved) = (None, Instant::now());
             }
             let (Some(mut held), work) = (ledger.take(), std::mem::take(&mut batch)) else { return };
             unproven = work.iter().rev().find_map(Note::added).or(unproven);
