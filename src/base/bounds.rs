@@ -98,3 +98,9 @@ pub const CACHE_DISK_FREE_BYTES_MIN: u64 = 64 * 1024 * 1024;
 pub const CACHE_BLOCKING_THREADS_MAX: usize = 4;
 /// How long a clean stop waits for answers to reach the disk.
 pub const CACHE_CLOSE_MS_MAX: u64 = 5_000;
+
+/// How far a flight may run ahead of its fastest follower before it stops reading; eight times as far behind the
+/// fastest, a follower is cut. Answers of language models are far smaller.
+pub const FLIGHT_LAG_BYTES_MAX: u64 = 1024 * 1024;
+/// A flight's log that can still be joined from its start, and kept; past it only those who follow already go on.
+pub const FLIGHT_LOG_BYTES_MAX: u64 = 8 * 1024 * 1024;

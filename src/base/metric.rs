@@ -51,6 +51,12 @@ metrics! {
     ThinkSkipped, Counter, "thinkgate_think_unfiltered_total", "Answers passed unfiltered because they were compressed or too large to collect.";
     ThinkHeldMax, Gauge, "thinkgate_think_held_max_bytes", "Longest text the think filter has held back.";
     ThinkHeartbeats, Counter, "thinkgate_think_heartbeats_total", "Heartbeats written while thinking was suppressed.";
+    CacheMemoryHits, Counter, "thinkgate_cache_lookups_total{result=\"memory\"}", "Requests whose answer may be kept, by where it came from.";
+    CacheDiskHits, Counter, "thinkgate_cache_lookups_total{result=\"disk\"}", "Requests whose answer may be kept, by where it came from.";
+    CacheJoined, Counter, "thinkgate_cache_lookups_total{result=\"joined\"}", "Requests whose answer may be kept, by where it came from.";
+    CacheMissed, Counter, "thinkgate_cache_lookups_total{result=\"miss\"}", "Requests whose answer may be kept, by where it came from.";
+    CacheBypassed, Counter, "thinkgate_cache_lookups_total{result=\"bypass\"}", "Requests whose answer may be kept, by where it came from.";
+    CacheRefused, Counter, "thinkgate_cache_lookups_total{result=\"no_store\"}", "Requests whose answer may be kept, by where it came from.";
     LogDropped, Counter, "thinkgate_log_lines_dropped_total", "Log lines dropped because the writer was behind.";
     SnapshotsTaken, Counter, "thinkgate_config_taken_total", "Configurations taken over by cores.";
 }

@@ -3,4 +3,5 @@
 pub mod bounds;
 pub mod error;
 pub mod metric;
+pub mod record;
 pub mod secret;

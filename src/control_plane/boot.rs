@@ -20,19 +20,22 @@ use super::{
         settings::{Io, LogLevel, Scheme},
     },
     demo, host,
+    keeper::Keeper,
     log::{self, say},
     publish,
     resolve::{self, Resolved},
     signals::{self, Signal},
 };
+use crate::base::record::Batch;
 use crate::data_plane::{
-    core::{Seat, Shared},
+    cache::registry::Registry,
+    core::{CacheGauges, Seat, Shared},
     driver::Wanted,
-    journal::Batch,
     mailbox::{self, Letter, Mailbox},
     meter::Meter,
     worker::{self, End, Post},
 };
+use crate::policy::answers::Answers;
 
 /// Queue of connections that the kernel has greeted and nobody has taken; it is cut to `net.core.somaxconn`.
 const BACKLOG: i32 = 4_096;
@@ -68,6 +71,8 @@ pub struct Gateway {
     addresses: Vec<SocketAddr>,
     log: Option<SyncSender<Batch>>,
     log_thread: JoinHandle<()>,
+    /// The answer cache.
+    keeper: Option<Keeper>,
 }
 
 /// `thinkgate serve`.
@@ -112,11 +117,14 @@ pub fn start(loaded: Loaded) -> Result<Gateway, String> {
     let cpus = host::usable_cpus();
     let workers = settings.workers.unwrap_or_else(|| host::default_workers(&cpus));
     let (addresses, mut listeners) = listen(&settings.listen, workers)?;
-    let (shared, mailboxes) = share(workers, descriptors).map_err(|error| format!("no room to start: {error}"))?;
+    let keeper = Keeper::open(&settings.cache)?;
+    let (shared, mailboxes) = share(workers, descriptors, keeper.as_ref().map(Keeper::door))
+        .map_err(|error| format!("no room to start: {error}"))?;
 
     let (sender, events) = mpsc::channel();
     let (names, wanted_names) = mpsc::channel();
-    resolve::start(Arc::clone(&shared), sender.clone(), wanted_names).map_err(|error| error.to_string())?;
+    resolve::start(Arc::clone(&shared.resolve_wanted), sender.clone(), wanted_names)
+        .map_err(|error| error.to_string())?;
     let name = (settings.upstream.url.host.clone(), settings.upstream.url.port);
     let resolved = first_answer(&name, &names, &events);
     let snapshot = publish::snapshot(settings, &resolved)?;
@@ -153,6 +161,7 @@ pub fn start(loaded: Loaded) -> Result<Gateway, String> {
         addresses,
         log: Some(log),
         log_thread,
+        keeper,
     };
     gateway.wait_until_up()?;
     gateway.introduce();
@@ -205,7 +214,11 @@ fn bind(address: SocketAddr) -> io::Result<socket2::Socket> {
     Ok(socket)
 }
 
-fn share(workers: usize, descriptors: u64) -> io::Result<(Arc<Shared>, Vec<Mailbox>)> {
+fn share(
+    workers: usize,
+    descriptors: u64,
+    answers: Option<Arc<dyn Answers>>,
+) -> io::Result<(Arc<Shared>, Vec<Mailbox>)> {
     let mut seats = Vec::with_capacity(workers);
     let mut mailboxes = Vec::with_capacity(workers);
     for _ in 0..workers {
@@ -222,8 +235,11 @@ fn share(workers: usize, descriptors: u64) -> io::Result<(Arc<Shared>, Vec<Mailb
     let spare = usize::try_from(descriptors).unwrap_or(usize::MAX).saturating_sub(128);
     let shared = Shared {
         cores: seats.into_boxed_slice(),
+        answers,
+        flights: Registry::default(),
         draining: AtomicBool::new(false),
-        resolve_wanted: AtomicBool::new(false),
+        resolve_wanted: Arc::new(AtomicBool::new(false)),
+        cache: CacheGauges::default(),
         worker_restarts: AtomicU64::new(0),
         reloads: AtomicU64::new(0),
         reload_failures: AtomicU64::new(0),
@@ -305,6 +321,9 @@ impl Gateway {
         ));
         let header = if settings.think.header { "; X-Think chooses per request" } else { "" };
         say(&format!("thinking in answers: {}{header}", settings.think.policy.name()));
+        if let Some(keeper) = &self.keeper {
+            say(&keeper.introduction());
+        }
         let drivers: Vec<&str> = self.shared.cores.iter().map(|seat| seat.driver().label()).collect();
         let first = drivers.first().copied().unwrap_or("none");
         say(&format!(
@@ -356,6 +375,16 @@ impl Gateway {
         let (resident, descriptors) = host::memory_and_descriptors();
         self.shared.resident_bytes.store(resident, Relaxed);
         self.shared.open_fds.store(descriptors, Relaxed);
+        if let Some(keeper) = &self.keeper {
+            let status = keeper.status();
+            let gauges = &self.shared.cache;
+            gauges.memory_entries.store(status.memory_entries, Relaxed);
+            gauges.memory_bytes.store(status.memory_bytes, Relaxed);
+            gauges.disk_entries.store(status.disk_entries, Relaxed);
+            gauges.disk_bytes.store(status.disk_bytes, Relaxed);
+            gauges.disk_skipped.store(status.disk_skipped, Relaxed);
+            gauges.recovered.store(status.recovered, Relaxed);
+        }
     }
 
     fn take_resolved(&mut self, name: (String, u16), resolved: Resolved) {
@@ -478,6 +507,9 @@ impl Gateway {
                     return;
                 }
             }
+        }
+        if let Some(keeper) = self.keeper.take() {
+            keeper.close();
         }
         // Every worker has handed its last lines on; the writer ends when the last sender is gone.
         self.log = None;

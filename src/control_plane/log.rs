@@ -10,7 +10,7 @@ use std::{
 };
 
 use super::config::settings::AccessLog;
-use crate::data_plane::journal::{Batch, Book};
+use crate::base::record::{Batch, Book};
 
 /// Batches that may wait; at 16 KiB each, 16 MiB. Past it lines are dropped and counted.
 const BATCHES_MAX: usize = 1_024;

@@ -6,6 +6,7 @@ pub mod cli;
 pub mod config;
 pub mod demo;
 pub mod host;
+pub mod keeper;
 pub mod log;
 pub mod publish;
 pub mod resolve;

@@ -7,14 +7,14 @@ use std::{
 };
 
 use super::{
-    config::settings::{self, LogLevel, Scheme, Settings, ThinkPolicy},
+    config::settings::{self, LogLevel, OnDisconnect, Scheme, Settings, ThinkPolicy},
     resolve::Resolved,
     trust,
 };
 use crate::{
     base::secret::Secret,
     policy::{
-        snapshot::{Limits, Snapshot, Think, Tls, Upstream},
+        snapshot::{CacheRules, Limits, Snapshot, Think, Tls, Upstream},
         think_rules::{Rule, Rules},
     },
     wire::{
@@ -50,6 +50,11 @@ pub fn snapshot(settings: &Settings, resolved: &Resolved) -> Result<Arc<Snapshot
             rules: rules(settings)?,
             reasoning_fields: reasoning_fields(&settings.think.reasoning_fields),
             heartbeat_us: us(settings.think.heartbeat_ms),
+        },
+        cache: CacheRules {
+            finishes: settings.cache.on_disconnect == OnDisconnect::Finish,
+            tool_calls: settings.cache.tool_calls,
+            sampled: settings.cache.sampled,
         },
         allow,
         access_log: settings.log.access.is_some(),

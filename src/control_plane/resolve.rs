@@ -4,14 +4,13 @@ use std::{
     net::{IpAddr, SocketAddr, ToSocketAddrs},
     sync::{
         Arc,
-        atomic::Ordering::Relaxed,
+        atomic::{AtomicBool, Ordering::Relaxed},
         mpsc::{Receiver, RecvTimeoutError, Sender},
     },
     time::{Duration, Instant},
 };
 
 use super::boot::Event;
-use crate::data_plane::core::Shared;
 
 /// Names are asked for again after this long: the system's resolver does not tell how long an answer holds.
 const REFRESH: Duration = Duration::from_secs(30);
@@ -60,17 +59,17 @@ pub fn ask(host: &str, port: u16) -> Resolved {
 ///
 /// # Errors
 /// When no thread is to be had.
-pub fn start(shared: Arc<Shared>, events: Sender<Event>, names: Receiver<(String, u16)>) -> std::io::Result<()> {
-    std::thread::Builder::new().name("resolve".to_owned()).spawn(move || watch(&shared, &events, &names)).map(drop)
+pub fn start(wanted: Arc<AtomicBool>, events: Sender<Event>, names: Receiver<(String, u16)>) -> std::io::Result<()> {
+    std::thread::Builder::new().name("resolve".to_owned()).spawn(move || watch(&wanted, &events, &names)).map(drop)
 }
 
-fn watch(shared: &Shared, events: &Sender<Event>, names: &Receiver<(String, u16)>) {
+fn watch(wanted: &AtomicBool, events: &Sender<Event>, names: &Receiver<(String, u16)>) {
     let Ok(mut name) = names.recv() else { return };
     loop {
         let resolved = ask(&name.0, name.1);
         let good = resolved.failure.is_none();
         let fixed = literal(&name.0, name.1).is_some();
-        shared.resolve_wanted.store(false, Relaxed);
+        wanted.store(false, Relaxed);
         if events.send(Event::Resolved { name: name.clone(), resolved }).is_err() {
             return;
         }
@@ -86,7 +85,7 @@ fn watch(shared: &Shared, events: &Sender<Event>, names: &Receiver<(String, u16)
                 Err(RecvTimeoutError::Disconnected) => return,
                 Err(RecvTimeoutError::Timeout) if fixed => {}
                 Err(RecvTimeoutError::Timeout) => {
-                    if !good || shared.resolve_wanted.load(Relaxed) || asked.elapsed() >= REFRESH {
+                    if !good || wanted.load(Relaxed) || asked.elapsed() >= REFRESH {
                         break;
                     }
                 }

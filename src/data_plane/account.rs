@@ -6,11 +6,10 @@ use super::{
     downstream::Downstream,
     exchange::Exchange,
     failure::Failure,
-    journal::Book,
     meter::{Outcome, Timing},
 };
 use crate::{
-    base::{error::Side, metric::Metric},
+    base::{error::Side, metric::Metric, record::Book},
     wire::{
         dialect::error::string,
         http::{RequestHead, ResponseHead},

@@ -6,7 +6,7 @@ use super::{
     account,
     core::Core,
     downstream::Downstream,
-    exchange::{Exchange, RequestId},
+    exchange::{Caching, Exchange, RequestId},
     send::Outgoing,
 };
 use crate::{
@@ -113,10 +113,41 @@ fn open(
         status: 0,
         attempts: 0,
         model: None,
+        wants_stream: false,
+        include_usage: false,
+        wants_base64: false,
+        caching: caching(core, head),
+        cache_says: None,
         think_removed: 0,
         settled: None,
         snapshot,
     }))
+}
+
+fn caching(core: &Core, head: &RequestHead<'_>) -> Option<Box<Caching>> {
+    core.shared.answers.as_ref()?;
+    // A shared key makes all clients one; their own fields still tell who they are, should they send any.
+    const TELLING: [&str; 8] = [
+        "authorization",
+        "x-api-key",
+        "api-key",
+        "x-goog-api-key",
+        "cookie",
+        "openai-organization",
+        "openai-project",
+        "openai-beta",
+    ];
+    let mut tenant = Vec::new();
+    for name in TELLING {
+        if let Some(value) = head.fields.get(name) {
+            tenant.extend_from_slice(name.as_bytes());
+            tenant.push(0);
+            tenant.extend_from_slice(value);
+            tenant.push(0);
+        }
+    }
+    tenant.extend_from_slice(head.query.unwrap_or_default().as_bytes());
+    Some(Box::new(Caching { tenant, no_cache: head.no_cache, no_store: head.no_store }))
 }
 
 fn write_upstream(out: &mut Vec<u8>, head: &RequestHead<'_>, path: UpstreamPath<'_>, snapshot: &Snapshot, id: &str) {

@@ -34,7 +34,7 @@ use std::sync::atomic::Ordering::Relaxed;
 /// Serves one connection to its end. A panic ends this connection and nothing else; it is counted.
 pub async fn serve(core: Rc<Core>, socket: Socket, peer: SocketAddr) {
     core.meter.one(Metric::ConnectionsOpen);
-    let survived = Caught { inner: run(&core, &socket, peer) }.await;
+    let survived = Caught::new(run(&core, &socket, peer)).await;
     if !survived {
         core.meter.one(Metric::ConnectionPanics);
     }
@@ -44,9 +44,15 @@ pub async fn serve(core: Rc<Core>, socket: Socket, peer: SocketAddr) {
 
 pin_project! {
     /// Completes with whether the inner future ended without a panic.
-    struct Caught<F> {
+    pub struct Caught<F> {
         #[pin]
         inner: F,
+    }
+}
+
+impl<F> Caught<F> {
+    pub fn new(inner: F) -> Self {
+        Self { inner }
     }
 }
 

@@ -3,20 +3,26 @@
 use std::{
     cell::{Cell, RefCell},
     collections::{HashMap, HashSet},
-    rc::Rc,
+    rc::{Rc, Weak},
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
+    task::Waker,
 };
 
 use super::plan::VERDICTS_MAX;
 use super::{
-    buffers::Buffers, clock::Clock, deadline::Deadlines, driver::Driver, journal::Journal, mailbox::Sender,
-    meter::Meter, pool::Pool,
+    buffers::Buffers, cache::registry::Registry, clock::Clock, deadline::Deadlines, driver::Driver, journal::Journal,
+    mailbox::Sender, meter::Meter, pool::Pool,
 };
 use crate::{
-    policy::{snapshot::Snapshot, think_rules::Verdict},
+    policy::{
+        answers::Answers,
+        fingerprint::{Fingerprinter, InstallKey},
+        snapshot::Snapshot,
+        think_rules::Verdict,
+    },
     wire::think::Out,
 };
 
@@ -27,10 +33,14 @@ pub const READ_BYTES: usize = 64 * 1024;
 pub struct Shared {
     /// Per core: its door, its load, its cells.
     pub cores: Box<[Seat]>,
+    /// The answer cache, if there is one, and the flights that can be joined.
+    pub answers: Option<Arc<dyn Answers>>,
+    pub flights: Registry,
     /// The control plane wants new work refused and readiness false.
     pub draining: AtomicBool,
     /// A core could not reach the upstream: its name should be resolved again.
-    pub resolve_wanted: AtomicBool,
+    pub resolve_wanted: Arc<AtomicBool>,
+    pub cache: CacheGauges,
     pub worker_restarts: AtomicU64,
     pub reloads: AtomicU64,
     pub reload_failures: AtomicU64,
@@ -40,6 +50,19 @@ pub struct Shared {
     /// Client connections one core may hold; the rest of the descriptors is for upstreams.
     pub connections_max: usize,
     pub version: &'static str,
+}
+
+/// The cache's size, as the control plane last looked.
+#[derive(Default)]
+pub struct CacheGauges {
+    pub memory_entries: AtomicU64,
+    pub memory_bytes: AtomicU64,
+    pub disk_entries: AtomicU64,
+    pub disk_bytes: AtomicU64,
+    pub disk_skipped: AtomicU64,
+    pub recovered: AtomicU64,
+    /// Answers kept since the start; counted by whoever keeps them.
+    pub stored: AtomicU64,
 }
 
 /// One core as the others see it. On a cache line of its own, since its core writes it all the time.
@@ -68,6 +91,7 @@ pub struct Scratch {
 }
 
 pub struct Core {
+    me: Weak<Core>,
     pub index: usize,
     pub shared: Arc<Shared>,
     pub meter: Arc<Meter>,
@@ -84,6 +108,10 @@ pub struct Core {
     told: RefCell<HashSet<Box<str>>>,
     /// What the current snapshot's rules say of the models asked for; bounded.
     verdicts: RefCell<HashMap<Box<str>, Verdict>>,
+    /// Tasks of this core that wait for news of a flight, by its id.
+    sleepers: RefCell<HashMap<u64, Vec<Waker>>>,
+    /// Made when the first request of a gateway with a cache comes.
+    fingerprinter: RefCell<Option<Fingerprinter>>,
 }
 
 impl Core {
@@ -94,12 +122,13 @@ impl Core {
         snapshot: Arc<Snapshot>,
         journal: Journal,
         deadlines: Rc<Deadlines>,
-    ) -> Self {
+    ) -> Rc<Self> {
         let meter = Arc::clone(&shared.cores[index].meter);
         let clock = Clock::new();
         // Ids must differ between cores and between runs; they are names, not secrets.
         let seed = clock.wall_us(clock.now()).wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ ((index as u64) << 56);
-        Self {
+        Rc::new_cyclic(|me| Self {
+            me: me.clone(),
             index,
             meter,
             clock,
@@ -118,7 +147,15 @@ impl Core {
             next_id: Cell::new(seed),
             told: RefCell::default(),
             verdicts: RefCell::default(),
-        }
+            sleepers: RefCell::default(),
+            fingerprinter: RefCell::default(),
+        })
+    }
+
+    /// Itself, for tasks that outlive the caller.
+    #[must_use]
+    pub fn own(&self) -> Option<Rc<Self>> {
+        self.me.upgrade()
     }
 
     /// The configuration of now; a request keeps the one it started with.
@@ -159,6 +196,45 @@ impl Core {
         let verdict = snapshot.think.rules.of(model);
         verdicts.insert(model.into(), verdict.clone());
         verdict
+    }
+
+    /// The task will be woken at the next news of a flight.
+    pub fn sleep_on_flight(&self, flight: u64, waker: &Waker) {
+        let mut sleepers = self.sleepers.borrow_mut();
+        let tasks = sleepers.entry(flight).or_default();
+        if !tasks.iter().any(|known| known.will_wake(waker)) {
+            tasks.push(waker.clone());
+        }
+    }
+
+    pub fn wake_flight(&self, flight: u64) {
+        // Waking only queues tasks, so the table may stay borrowed; the list keeps its memory for the next time.
+        if let Some(tasks) = self.sleepers.borrow_mut().get_mut(&flight) {
+            tasks.drain(..).for_each(Waker::wake);
+        }
+    }
+
+    /// A wake-up between cores can get lost when a mailbox is full; a second look now and then makes up for it.
+    pub fn wake_all_flights(&self) {
+        self.sleepers.borrow_mut().values_mut().flat_map(|tasks| tasks.drain(..)).for_each(Waker::wake);
+    }
+
+    /// Nobody on this core waits for the flight any more.
+    pub fn forget_flight(&self, flight: u64) {
+        let mut sleepers = self.sleepers.borrow_mut();
+        if sleepers.get(&flight).is_some_and(Vec::is_empty) {
+            sleepers.remove(&flight);
+        }
+    }
+
+    /// This core's maker of fingerprints.
+    pub fn with_fingerprinter<R>(
+        &self,
+        key: impl FnOnce() -> InstallKey,
+        make: impl FnOnce(&mut Fingerprinter) -> R,
+    ) -> R {
+        let mut slot = self.fingerprinter.borrow_mut();
+        make(slot.get_or_insert_with(|| Fingerprinter::new(key())))
     }
 
     /// Was this said before? A table that is full says yes: the line is a help, not a count.

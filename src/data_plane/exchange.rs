@@ -19,6 +19,14 @@ use crate::{
 /// A client's own id up to 128 bytes, or 16 hex digits of ours.
 pub type RequestId = Box<str>;
 
+/// What a request's head says that matters to the cache.
+pub struct Caching {
+    /// Whoever sends the same may share answers: credentials and whatever else of the head can change an answer.
+    pub tenant: Vec<u8>,
+    pub no_cache: bool,
+    pub no_store: bool,
+}
+
 pub struct Exchange {
     pub snapshot: Arc<Snapshot>,
     pub endpoint: Endpoint,
@@ -53,6 +61,14 @@ pub struct Exchange {
     /// Method and path for the log, kept only if there is one.
     pub line: Option<Box<str>>,
     pub model: Option<Box<str>>,
+    /// The client asked for a stream, by word or by default; with the usage at its end; with vectors as base64.
+    pub wants_stream: bool,
+    pub include_usage: bool,
+    pub wants_base64: bool,
+    /// What the head says that matters to the cache; `None` if there is none.
+    pub caching: Option<Box<Caching>>,
+    /// What the reply says about it.
+    pub cache_says: Option<crate::wire::answer::Outcome>,
     pub think_removed: u64,
     pub settled: Option<Outcome>,
 }

@@ -14,6 +14,7 @@ use super::{
 use crate::{
     base::{error::Kind, metric::Metric},
     wire::{
+        answer,
         http::{
             BodyDecoder, Framing, Media, Method, ResponseHead, Version, response, slots,
             write::{DownstreamLine, downstream_response},
@@ -87,11 +88,7 @@ impl Heading {
             }
         };
         exchange.outgoing.forget(core);
-        if matches!(relay.mode, Mode::Collect(_)) {
-            // The head has to wait for the length of the edited body.
-            relay.head = data[start..at].to_vec();
-            write.clear();
-        }
+        relay.hold_head_if_collecting(&data[start..at], write);
         relay.body(down, exchange, write, &mut data[at..], think)?;
         Ok(Some(relay))
     }
@@ -120,7 +117,7 @@ fn interim(
 }
 
 /// Decides what is done with the body and writes the head for it.
-fn begin(down: &Downstream<'_>, exchange: &mut Exchange, head: &ResponseHead<'_>, write: &mut Vec<u8>) -> Relay {
+pub fn begin(down: &Downstream<'_>, exchange: &mut Exchange, head: &ResponseHead<'_>, write: &mut Vec<u8>) -> Relay {
     exchange.status = head.status;
     account::debug_answer(down.core, exchange, head);
     let mode = mode(down, exchange, head);
@@ -179,13 +176,19 @@ pub fn write_head(
         (_, Framing::None) => head.content_length.map_or(Framing::None, Framing::Length),
         (_, framing) => framing,
     };
-    let skipped: [(&str, &[u8]); 2] =
-        [("X-Request-Id", exchange.id.as_bytes()), ("X-Think-Applied", b"none; reason=content-encoding")];
+    let mut extra: Vec<(&str, &[u8])> = vec![("X-Request-Id", exchange.id.as_bytes())];
+    if matches!(mode, Mode::Unfiltered) {
+        extra.push(("X-Think-Applied", b"none; reason=content-encoding"));
+    }
+    let cache = exchange.cache_says.map(answer::Fields::of);
+    if let Some(cache) = &cache {
+        extra.extend(cache.iter());
+    }
     let line = DownstreamLine {
         framing,
         stream: head.media.is_stream(),
         allow: &exchange.snapshot.allow,
-        extra: if matches!(mode, Mode::Unfiltered) { &skipped } else { &skipped[..1] },
+        extra: &extra,
         keep_alive: exchange.keep_alive && exchange.decoder.is_done() && !draining,
         version: exchange.version,
     };

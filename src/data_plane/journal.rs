@@ -6,25 +6,12 @@ use std::{
     sync::mpsc::SyncSender,
 };
 
+use crate::base::record::{Batch, Book};
+
 /// A batch is handed on when it is this long, or at the next tick.
 const BATCH_BYTES: usize = 16 * 1024;
 /// A batch may not grow past this even if nothing takes it.
 const BATCH_BYTES_MAX: usize = 256 * 1024;
-
-/// Where a batch belongs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Book {
-    /// One line a request.
-    Access,
-    /// Debug and warning lines.
-    Events,
-}
-
-/// Whole lines for one book.
-pub struct Batch {
-    pub book: Book,
-    pub lines: Vec<u8>,
-}
 
 /// One core's open batches.
 pub struct Journal {

@@ -21,6 +21,8 @@ pub enum Letter {
     Adopt(OwnedFd, SocketAddr),
     /// The configuration for requests from now on.
     Take(Arc<Snapshot>),
+    /// There is news of the flight with this id, or somebody left it.
+    Flight(u64),
     /// No new connections; answers in progress may end.
     Drain,
     /// A test wants to see a worker die.

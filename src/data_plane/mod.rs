@@ -25,6 +25,9 @@ pub mod worker;
 // The path of a request.
 pub mod request;
 
+// Resources.
+pub mod cache;
+
 pub mod account;
 pub mod admit;
 pub mod collect;

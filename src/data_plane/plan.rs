@@ -14,23 +14,41 @@ pub const VERDICTS_MAX: usize = 256;
 /// A longer name is not looked up: none is, and it would only fill the table.
 const MODEL_BYTES_MAX: usize = 256;
 
-/// Decides what the filter has to do, if anything.
+/// Reads the body for what matters to the gateway, and decides what the filter has to do, if anything.
 pub fn plan(core: &Core, exchange: &mut Exchange) {
-    let Some(format) = format(exchange.endpoint) else { return };
+    if !exchange.endpoint.is_inference() {
+        return;
+    }
     let facts = request_facts(&exchange.outgoing.body);
     let model = facts.model.map(decoded).unwrap_or_default();
-    let Verdict { profile, policy } = core.verdict(&exchange.snapshot, &model);
-    let think = &exchange.snapshot.think;
-    let keeps = matches!(format, Format::AnthropicMessages | Format::OpenAiResponses);
-    let policy = think_rules::policy(exchange.think_header, policy, think.policy, keeps);
-    if policy != Policy::Keep {
-        let mut spec = Spec::new(format, Framing::Json, policy, profile);
-        spec.choices = u16::try_from(facts.n.unwrap_or(1)).unwrap_or(u16::MAX).max(1);
-        spec.start = facts.start(format, &spec.profile);
-        spec.reasoning_fields = think.reasoning_fields;
-        exchange.think = Some(Box::new(spec));
+    exchange.wants_stream = facts.stream.unwrap_or(exchange.endpoint.streams_by_default());
+    exchange.include_usage = facts.include_usage;
+    if let Some(format) = format(exchange.endpoint) {
+        let Verdict { profile, policy } = core.verdict(&exchange.snapshot, &model);
+        let think = &exchange.snapshot.think;
+        let keeps = matches!(format, Format::AnthropicMessages | Format::OpenAiResponses);
+        let policy = think_rules::policy(exchange.think_header, policy, think.policy, keeps);
+        if policy != Policy::Keep {
+            let mut spec = Spec::new(format, Framing::Json, policy, profile);
+            spec.choices = u16::try_from(facts.n.unwrap_or(1)).unwrap_or(u16::MAX).max(1);
+            spec.start = facts.start(format, &spec.profile);
+            spec.reasoning_fields = think.reasoning_fields;
+            exchange.think = Some(Box::new(spec));
+        }
+    } else if exchange.caching.is_some() {
+        exchange.wants_base64 = wants_base64(&exchange.outgoing.body);
     }
     exchange.model = Some(model.into());
+}
+
+/// Embeddings as base64: OpenAI's Python client asks for them.
+fn wants_base64(body: &[u8]) -> bool {
+    #[derive(serde::Deserialize)]
+    struct Asked<'a> {
+        #[serde(borrow, default)]
+        encoding_format: Option<std::borrow::Cow<'a, str>>,
+    }
+    serde_json::from_slice::<Asked<'_>>(body).is_ok_and(|asked| asked.encoding_format.as_deref() == Some("base64"))
 }
 
 /// The wire format of an endpoint's answers, where thinking can stand in them.

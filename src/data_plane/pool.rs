@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 
 use super::{channel::Channel, clock::Micros};
+use crate::policy::snapshot::Limits;
 
 struct Idle {
     channel: Channel,
@@ -42,6 +43,14 @@ impl Pool {
             idle.remove(0);
         }
         idle.push(Idle { channel, upstream, usable_until });
+    }
+
+    /// [`Self::give_back`] by the rules of a configuration; `hint_s` is what the upstream said of its own patience.
+    pub fn keep(&self, channel: Channel, upstream: u64, now: Micros, limits: &Limits, hint_s: Option<u32>) {
+        // One second less than the upstream says, so that it is we who close.
+        let hint_us = hint_s.map_or(u64::MAX, |seconds| u64::from(seconds.saturating_sub(1)) * 1_000_000);
+        let usable_until = now.saturating_add(limits.pool_idle_us.min(hint_us));
+        self.give_back(channel, upstream, usable_until, limits.pool_idle_max);
     }
 
     /// Drops what is too old, or belongs to an upstream that no configuration names any more.

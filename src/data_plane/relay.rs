@@ -92,27 +92,33 @@ pub async fn relay(down: &mut Downstream<'_>, exchange: &mut Exchange, begun: Be
     if relay.stream {
         core.meter.sub(Metric::StreamsActive, 1);
     }
-    relay.report(core, exchange);
     if relay.done && relay.reusable && result.is_ok() {
-        keep(core, exchange, channel, relay.idle_hint_s);
+        let limits = &exchange.snapshot.limits;
+        core.pool.keep(channel, exchange.snapshot.upstream.identity, core.clock.now(), limits, relay.idle_hint_s);
     }
+    conclude(down, exchange, &relay, result).await
+}
+
+/// What the client is told of an end that came too early, and what is counted.
+///
+/// # Errors
+/// As [`relay`].
+pub async fn conclude(
+    down: &mut Downstream<'_>,
+    exchange: &mut Exchange,
+    relay: &Relay,
+    result: Result<(), Failure>,
+) -> Result<Ending, Failure> {
+    relay.report(down.core, exchange);
     match result {
         Ok(()) => Ok(Ending::Complete),
         Err(failure) if !relay.head.is_empty() => Err(failure),
         Err(failure) => {
-            account::warn(core, exchange, &failure);
-            end_cut(down, exchange, &relay, failure.kind).await;
+            account::warn(down.core, exchange, &failure);
+            end_cut(down, exchange, relay, failure.kind).await;
             Ok(Ending::Cut(failure.kind))
         }
     }
-}
-
-fn keep(core: &Core, exchange: &Exchange, channel: Channel, hint_s: Option<u32>) {
-    let limits = &exchange.snapshot.limits;
-    // One second less than the upstream says, so that it is we who close.
-    let hint_us = hint_s.map_or(u64::MAX, |seconds| u64::from(seconds.saturating_sub(1)) * 1_000_000);
-    let usable_until = core.clock.now().saturating_add(limits.pool_idle_us.min(hint_us));
-    core.pool.give_back(channel, exchange.snapshot.upstream.identity, usable_until, limits.pool_idle_max);
 }
 
 async fn run(
@@ -216,7 +222,15 @@ impl Relay {
     }
 
     /// What the filter still holds belongs to the client even if the answer was cut.
-    fn flush_filter(&mut self, down: &mut Downstream<'_>, write: &mut Vec<u8>, think: &mut Out) -> Result<(), Gone> {
+    ///
+    /// # Errors
+    /// The client is gone.
+    pub fn flush_filter(
+        &mut self,
+        down: &mut Downstream<'_>,
+        write: &mut Vec<u8>,
+        think: &mut Out,
+    ) -> Result<(), Gone> {
         if let Mode::Filter(filter) = &mut self.mode {
             think.clear();
             filter.finish(think);
@@ -255,7 +269,10 @@ impl Relay {
     }
 
     /// A piece of the body without its framing; `last`: nothing follows.
-    fn piece(
+    ///
+    /// # Errors
+    /// The client is gone.
+    pub fn piece(
         &mut self,
         down: &mut Downstream<'_>,
         exchange: &mut Exchange,
@@ -345,6 +362,16 @@ impl Relay {
         Ok(push(down, self.framing, write, Body::Edited { input: body, out: think }, &[], last)?)
     }
 
+    /// Where the body has to be edited first, the head waits for its length: true, and `write` is empty again.
+    pub fn hold_head_if_collecting(&mut self, head: &[u8], write: &mut Vec<u8>) -> bool {
+        let collecting = matches!(self.mode, Mode::Collect(_));
+        if collecting {
+            self.head = head.to_vec();
+            write.clear();
+        }
+        collecting
+    }
+
     /// Writes the client's head from the upstream's, which was kept.
     fn write_late_head(
         &mut self,
@@ -364,7 +391,7 @@ impl Relay {
         Ok(())
     }
 
-    fn beat_due(&self, heartbeat_us: Micros) -> Micros {
+    pub fn beat_due(&self, heartbeat_us: Micros) -> Micros {
         match &self.mode {
             Mode::Filter(filter) if heartbeat_us > 0 && filter.stats().suppressing => {
                 self.last_write.saturating_add(heartbeat_us)
@@ -374,7 +401,7 @@ impl Relay {
     }
 
     /// A sign of life while thinking is suppressed.
-    fn beat(&mut self, down: &mut Downstream<'_>) -> Result<(), Gone> {
+    pub fn beat(&mut self, down: &mut Downstream<'_>) -> Result<(), Gone> {
         self.last_write = down.core.clock.now();
         let Mode::Filter(filter) = &mut self.mode else { return Ok(()) };
         let mut bytes = Vec::new();

@@ -3,14 +3,21 @@
 //! 1. `admit`: read and judge the head, find its route, write the head that goes upstream;
 //! 2. `collect`: take in the body where it must be known (model, choices, prefill);
 //! 3. `plan`: what the body says about how the answer is to be filtered;
-//! 4. `forward`: lease or open a connection, send, once more on a fresh one if a kept one was dead;
-//! 5. `relay`: read the answer's head, then decode → filter → write, with back-pressure;
-//! 6. `account`: exactly once, whatever happened before.
+//! 4. `lookup`: the answer may be stored, or on its way to somebody else (`cache`); where it may be kept, a flight asks;
+//! 5. `forward`: lease or open a connection, send, once more on a fresh one if a kept one was dead;
+//! 6. `relay`: read the answer's head, then decode → filter → write, with back-pressure;
+//! 7. `account`: exactly once, whatever happened before.
 //!
 //! Steps do not call steps.
 
 use super::{
-    account, collect,
+    account,
+    cache::{
+        follow::{Followed, follow},
+        hit::play,
+        lookup::{Found, lookup},
+    },
+    collect,
     downstream::Downstream,
     exchange::Exchange,
     failure::Failure,
@@ -19,7 +26,10 @@ use super::{
     plan,
     relay::{self, Ending},
 };
-use crate::base::{error::Kind, metric::Metric};
+use crate::{
+    base::{error::Kind, metric::Metric},
+    wire::answer::{self, Outcome as CacheOutcome},
+};
 
 /// What the connection does next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +58,27 @@ pub async fn handle(down: &mut Downstream<'_>, mut exchange: Box<Exchange>) -> A
 async fn run(down: &mut Downstream<'_>, exchange: &mut Exchange) -> Result<Ending, Failure> {
     collect::body(down, exchange).await?;
     plan::plan(down.core, exchange);
+    match lookup(down, exchange).await? {
+        Found::Nowhere => {}
+        Found::Stored(hit, kind) => {
+            // An entry of an older form, or one that these words have no place for, is no entry.
+            if let Ok(answer) = answer::decode(&hit.answer)
+                && let Some(ending) = play(down, exchange, &answer, kind).await?
+            {
+                return Ok(ending);
+            }
+            exchange.cache_says = Some(CacheOutcome::Bypass);
+        }
+        Found::Flying(follower, kind) => match follow(down, exchange, follower, kind).await? {
+            Followed::Ended(ending) => return Ok(ending),
+            Followed::Answer(answer) => {
+                if let Some(ending) = play(down, exchange, &answer, kind).await? {
+                    return Ok(ending);
+                }
+            }
+            Followed::Alone => {}
+        },
+    }
     let begun = forward::forward(down, exchange).await?;
     relay::relay(down, exchange, begun).await
 }

@@ -11,13 +11,16 @@ use super::{
     core::{Core, Shared},
     deadline::{Deadlines, TICK},
     driver::{self, Driver, Wanted},
-    journal::{Batch, Journal},
+    journal::Journal,
     listener,
     mailbox::{Letter, Mailbox},
     meter::Timing,
     socket::{Acceptor, Socket},
 };
-use crate::{base::metric::Metric, policy::snapshot::Snapshot};
+use crate::{
+    base::{metric::Metric, record::Batch},
+    policy::snapshot::Snapshot,
+};
 
 /// What a worker is started with, and gives back when it dies, so that another can take its place.
 pub struct Post {
@@ -71,13 +74,8 @@ pub fn run(post: &mut Post) -> End {
 
 async fn live(post: &mut Post, deadlines: &Rc<Deadlines>) {
     let journal = Journal::new(post.log.clone());
-    let core = Rc::new(Core::new(
-        post.index,
-        Arc::clone(&post.shared),
-        Arc::clone(&post.snapshot),
-        journal,
-        Rc::clone(deadlines),
-    ));
+    let core =
+        Core::new(post.index, Arc::clone(&post.shared), Arc::clone(&post.snapshot), journal, Rc::clone(deadlines));
     monoio::spawn(tick(Rc::clone(&core)));
     let mut acceptors = Vec::new();
     for listener in &post.listeners {
@@ -116,6 +114,7 @@ fn read_letters(post: &mut Post, core: &Rc<Core>) {
                 core.take_snapshot(snapshot);
                 core.meter.one(Metric::SnapshotsTaken);
             }
+            Letter::Flight(id) => core.wake_flight(id),
             Letter::Drain => {
                 core.draining.set(true);
                 core.deadlines.fire_idle();
@@ -159,5 +158,6 @@ fn housekeeping(core: &Core) {
     core.pool.age_out(core.clock.now(), core.snapshot().upstream.identity);
     core.meter.set(Metric::UpstreamIdle, core.pool.len() as u64);
     core.meter.add(Metric::LogDropped, core.journal.take_dropped());
+    core.wake_all_flights();
     core.journal.flush();
 }

@@ -1,5 +1,6 @@
 //! Sans-io decisions; time and randomness are arguments.
 
+pub mod answers;
 pub mod fingerprint;
 pub mod snapshot;
 pub mod think_rules;

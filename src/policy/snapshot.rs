@@ -17,12 +17,24 @@ pub struct Snapshot {
     pub upstream: Upstream,
     pub limits: Limits,
     pub think: Think,
+    pub cache: CacheRules,
     /// Response headers that pass.
     pub allow: AllowList,
     /// One line a request.
     pub access_log: bool,
     /// Request and response heads, secrets redacted.
     pub debug: bool,
+}
+
+/// What the cache may keep, where there is one.
+#[derive(Clone, Copy, Debug)]
+pub struct CacheRules {
+    /// An answer whose last client has left is read to its end and kept, instead of being cancelled.
+    pub finishes: bool,
+    /// Answers that call tools are kept.
+    pub tool_calls: bool,
+    /// Answers to requests with a temperature above 0 are kept.
+    pub sampled: bool,
 }
 
 /// The server that requests are forwarded to.

@@ -330,6 +330,12 @@ impl Store {
         status
     }
 
+    /// [`Self::status`] for a thread that may wait.
+    #[must_use]
+    pub fn status_now(&self, now_ms: u64) -> Status {
+        tokio::runtime::Handle::block_on(&self.handle, self.status(now_ms))
+    }
+
     /// Waits until all that was stored is on the disk, or until [`CACHE_CLOSE_MS_MAX`]. For a clean stop; blocks.
     pub fn close(&self) {
         let (cache, ledger) = (self.cache.clone(), self.ledger.clone());

@@ -73,6 +73,15 @@ named! {
 }
 
 named! {
+    /// What becomes of an answer whose last client has left.
+    OnDisconnect {
+        Cancel = "cancel",
+        /// Read to its end and kept.
+        Finish = "finish",
+    }
+}
+
+named! {
     /// How much is logged.
     LogLevel {
         Error = "error",
@@ -103,6 +112,7 @@ pub struct Settings {
     pub downstream: Downstream,
     pub pool: Pool,
     pub think: Think,
+    pub cache: Cache,
     pub log: Log,
     pub shutdown: Shutdown,
     /// An exposed listener without client tokens was asked for.
@@ -214,6 +224,21 @@ pub struct ModelRule {
     pub policy: Option<ThinkPolicy>,
 }
 
+/// The answer cache.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cache {
+    pub enabled: bool,
+    pub dir: PathBuf,
+    pub ttl_ms: u64,
+    /// Entries on the disk.
+    pub entries_max: u32,
+    /// The hot tier.
+    pub memory_bytes: usize,
+    pub on_disconnect: OnDisconnect,
+    pub tool_calls: bool,
+    pub sampled: bool,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Log {
     pub level: LogLevel,
@@ -259,6 +284,16 @@ impl Settings {
                 reasoning_fields: Vec::new(),
                 heartbeat_ms: 0,
                 on_unclosed: OnUnclosed::Drop,
+            },
+            cache: Cache {
+                enabled: false,
+                dir: PathBuf::new(),
+                ttl_ms: 0,
+                entries_max: 0,
+                memory_bytes: 0,
+                on_disconnect: OnDisconnect::Cancel,
+                tool_calls: false,
+                sampled: false,
             },
             log: Log { level: LogLevel::Info, access: None },
             shutdown: Shutdown { grace_ms: 0 },

@@ -28,22 +28,38 @@ pub enum Outcome {
     Bypass,
 }
 
-/// Appends the header lines, each with its CR LF.
-pub fn write_headers(outcome: Outcome, out: &mut Vec<u8>) {
-    let line = match outcome {
-        Outcome::Hit { tier: Tier::Flight, .. } => "Cache-Status: thinkgate; fwd=miss; collapsed\r\n".to_owned(),
-        Outcome::Hit { tier, age, ttl } => {
-            let detail = if tier == Tier::Memory { "memory" } else { "disk" };
-            format!(
-                "Cache-Status: thinkgate; hit; ttl={ttl}; detail={detail}\r\nAge: {age}\r\nbridge-cache-hit: true\r\n"
-            )
-        }
-        Outcome::Miss { stored: true } => "Cache-Status: thinkgate; fwd=miss; stored\r\n".to_owned(),
-        Outcome::Miss { stored: false } => "Cache-Status: thinkgate; fwd=miss\r\n".to_owned(),
-        Outcome::Request => "Cache-Status: thinkgate; fwd=request\r\n".to_owned(),
-        Outcome::Bypass => "Cache-Status: thinkgate; fwd=bypass\r\n".to_owned(),
-    };
-    out.extend_from_slice(line.as_bytes());
+/// What a reply says about the cache, as header fields.
+#[derive(Clone, Debug)]
+pub struct Fields {
+    status: String,
+    /// Seconds, for hits.
+    age: Option<String>,
+}
+
+impl Fields {
+    #[must_use]
+    pub fn of(outcome: Outcome) -> Self {
+        let mut age = None;
+        let status = match outcome {
+            Outcome::Hit { tier: Tier::Flight, .. } => "thinkgate; fwd=miss; collapsed".to_owned(),
+            Outcome::Hit { tier, age: seconds, ttl } => {
+                age = Some(seconds.to_string());
+                let detail = if tier == Tier::Memory { "memory" } else { "disk" };
+                format!("thinkgate; hit; ttl={ttl}; detail={detail}")
+            }
+            Outcome::Miss { stored: true } => "thinkgate; fwd=miss; stored".to_owned(),
+            Outcome::Miss { stored: false } => "thinkgate; fwd=miss".to_owned(),
+            Outcome::Request => "thinkgate; fwd=request".to_owned(),
+            Outcome::Bypass => "thinkgate; fwd=bypass".to_owned(),
+        };
+        Self { status, age }
+    }
+
+    /// Name and value; the bridge's own `bridge-cache-hit` is sent with hits only, as the bridge does.
+    pub fn iter(&self) -> impl Iterator<Item = (&'static str, &[u8])> {
+        let hit = self.age.as_deref().map(|age| [("Age", age.as_bytes()), ("bridge-cache-hit", b"true".as_slice())]);
+        std::iter::once(("Cache-Status", self.status.as_bytes())).chain(hit.into_iter().flatten())
+    }
 }
 
 #[cfg(test)]
@@ -53,18 +69,20 @@ mod tests {
     #[test]
     fn texts() {
         let check = |outcome, wanted: &str| {
-            let mut out = Vec::new();
-            write_headers(outcome, &mut out);
-            assert_eq!(String::from_utf8_lossy(&out), wanted);
+            let mut out = String::new();
+            for (name, value) in Fields::of(outcome).iter() {
+                out += &format!("{name}: {}\n", String::from_utf8_lossy(value));
+            }
+            assert_eq!(out, wanted);
         };
         check(
             Outcome::Hit { tier: Tier::Disk, age: 3, ttl: 27 },
-            "Cache-Status: thinkgate; hit; ttl=27; detail=disk\r\nAge: 3\r\nbridge-cache-hit: true\r\n",
+            "Cache-Status: thinkgate; hit; ttl=27; detail=disk\nAge: 3\nbridge-cache-hit: true\n",
         );
-        check(Outcome::Hit { tier: Tier::Flight, age: 0, ttl: 0 }, "Cache-Status: thinkgate; fwd=miss; collapsed\r\n");
-        check(Outcome::Miss { stored: true }, "Cache-Status: thinkgate; fwd=miss; stored\r\n");
-        check(Outcome::Miss { stored: false }, "Cache-Status: thinkgate; fwd=miss\r\n");
-        check(Outcome::Request, "Cache-Status: thinkgate; fwd=request\r\n");
-        check(Outcome::Bypass, "Cache-Status: thinkgate; fwd=bypass\r\n");
+        check(Outcome::Hit { tier: Tier::Flight, age: 0, ttl: 0 }, "Cache-Status: thinkgate; fwd=miss; collapsed\n");
+        check(Outcome::Miss { stored: true }, "Cache-Status: thinkgate; fwd=miss; stored\n");
+        check(Outcome::Miss { stored: false }, "Cache-Status: thinkgate; fwd=miss\n");
+        check(Outcome::Request, "Cache-Status: thinkgate; fwd=request\n");
+        check(Outcome::Bypass, "Cache-Status: thinkgate; fwd=bypass\n");
     }
 }

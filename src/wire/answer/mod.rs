@@ -23,7 +23,7 @@ use std::borrow::Cow;
 use super::dialect::Endpoint;
 
 pub use code::{Broken, decode, encode};
-pub use headers::{Outcome, Tier, write_headers};
+pub use headers::{Fields, Outcome, Tier};
 pub use record::{End, Recorder, Unstorable};
 pub use replay::{Context, Replay};
 

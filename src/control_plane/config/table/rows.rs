@@ -3,7 +3,7 @@
 use super::readers::{as_it_is, header_pattern, log_level, reasoning_field, seconds, with_scheme};
 use super::{Applies, Ecosystem, Row};
 use crate::control_plane::config::kind::Kind;
-use crate::control_plane::config::settings::{AccessLog, Dialect, Io, LogLevel, OnUnclosed, ThinkPolicy};
+use crate::control_plane::config::settings::{AccessLog, Dialect, Io, LogLevel, OnDisconnect, OnUnclosed, ThinkPolicy};
 
 const SECOND: u64 = 1000;
 const MINUTE: u64 = 60 * SECOND;
@@ -32,6 +32,7 @@ const NETWORK: Row = Row { section: "Listening", applies: Applies::Start, ..ROW 
 const UPSTREAM: Row = Row { section: "Upstream", ..ROW };
 const TIMEOUT: Row = Row { section: "Time limits", value_name: "TIME", ..ROW };
 const THINK: Row = Row { section: "Thinking", ..ROW };
+const CACHE: Row = Row { section: "Cache", applies: Applies::Start, ..ROW };
 const LATER: Row = Row { section: "Not in this build", built: false, ..ROW };
 
 const OTHER: Ecosystem = Ecosystem { name: "", read: as_it_is, only_with: None, note: "" };
@@ -233,7 +234,7 @@ pub static ROWS: &[Row] = &[
         flag: Some("pool-idle-max"),
         key: Some("pool.idle_max"),
         value_name: "N",
-        default: Some("64"),
+        default: Some("512"),
         help: "Idle connections to the upstream that each core keeps; 0 uses none twice",
         kind: Kind::Integer {
             min: 0,
@@ -393,6 +394,96 @@ pub static ROWS: &[Row] = &[
         },
         ..THINK
     },
+    // ------------------------------------------------------------------ cache
+    Row {
+        flag: Some("enable-cache"),
+        key: Some("cache.enabled"),
+        default: Some("false"),
+        help: "Answer repeated requests from memory and disk, and identical ones at the same moment from one call",
+        kind: Kind::Switch { set: |settings, on| settings.cache.enabled = on },
+        ..CACHE
+    },
+    Row {
+        flag: Some("cache-dir"),
+        key: Some("cache.dir"),
+        value_name: "DIR",
+        default: Some("./cache"),
+        help: "Where the cache's disk tier lives; used by one process at a time",
+        kind: Kind::Path { set: |settings, path| settings.cache.dir = path },
+        ..CACHE
+    },
+    Row {
+        flag: Some("cache-ttl"),
+        key: Some("cache.ttl"),
+        value_name: "TIME",
+        default: Some("30s"),
+        help: "How long an entry is served",
+        kind: Kind::Duration {
+            min: 30 * SECOND,
+            max: DAY,
+            zero_is_off: false,
+            once_seconds: true,
+            set: |settings, ms| settings.cache.ttl_ms = ms,
+        },
+        ..CACHE
+    },
+    Row {
+        flag: Some("cache-max-entries"),
+        key: Some("cache.entries_max"),
+        value_name: "N",
+        default: Some("65535"),
+        help: "Entries of the disk tier; the oldest leaves when there is one too many",
+        kind: Kind::Integer {
+            min: 3000,
+            max: 1_000_000,
+            set: |settings, n| settings.cache.entries_max = u32::try_from(n).unwrap_or(u32::MAX),
+        },
+        ..CACHE
+    },
+    Row {
+        flag: Some("cache-memory"),
+        key: Some("cache.memory"),
+        value_name: "SIZE",
+        default: Some("64MiB"),
+        help: "Memory of the hot tier",
+        kind: Kind::Size {
+            min: MIB,
+            max: 64 * GIB,
+            set: |settings, bytes| settings.cache.memory_bytes = usize::try_from(bytes).unwrap_or(usize::MAX),
+        },
+        ..CACHE
+    },
+    Row {
+        flag: Some("cache-on-disconnect"),
+        key: Some("cache.on_disconnect"),
+        value_name: "WHAT",
+        default: Some("cancel"),
+        help: "When the last client of an answer leaves: cancel it, or finish it for the cache",
+        applies: Applies::Reload,
+        kind: Kind::Choice {
+            names: OnDisconnect::NAMES,
+            unbuilt: &[],
+            set: |settings, at| settings.cache.on_disconnect = OnDisconnect::ALL[at],
+        },
+        ..CACHE
+    },
+    Row {
+        flag: Some("cache-tool-calls"),
+        key: Some("cache.tool_calls"),
+        default: Some("false"),
+        help: "Keep answers that call tools too",
+        applies: Applies::Reload,
+        kind: Kind::Switch { set: |settings, on| settings.cache.tool_calls = on },
+        ..CACHE
+    },
+    Row {
+        key: Some("cache.sampled"),
+        default: Some("true"),
+        help: "Keep answers to requests that may get another answer each time (a temperature above 0, or none given)",
+        applies: Applies::Reload,
+        kind: Kind::Switch { set: |settings, on| settings.cache.sampled = on },
+        ..CACHE
+    },
     // ------------------------------------------------------------------ not built yet
     Row {
         flag: Some("rate-limit"),
@@ -432,50 +523,6 @@ pub static ROWS: &[Row] = &[
         default: Some("10s"),
         help: "Longest wait between two retries",
         kind: duration(50, 5 * MINUTE, |_, _| {}),
-        ..LATER
-    },
-    Row {
-        flag: Some("enable-cache"),
-        key: Some("cache.enabled"),
-        default: Some("false"),
-        help: "Answer repeated requests from a cache",
-        kind: Kind::Switch { set: |_, _| {} },
-        ..LATER
-    },
-    Row {
-        flag: Some("cache-dir"),
-        key: Some("cache.dir"),
-        value_name: "DIR",
-        default: Some("./cache"),
-        help: "Where the cache's disk tier lives",
-        kind: Kind::Path { set: |_, _| {} },
-        ..LATER
-    },
-    Row {
-        flag: Some("cache-ttl"),
-        key: Some("cache.ttl"),
-        value_name: "TIME",
-        default: Some("30s"),
-        help: "How long an entry is served",
-        kind: Kind::Duration { min: 30 * SECOND, max: DAY, zero_is_off: false, once_seconds: true, set: |_, _| {} },
-        ..LATER
-    },
-    Row {
-        flag: Some("cache-max-entries"),
-        key: Some("cache.entries_max"),
-        value_name: "N",
-        default: Some("65535"),
-        help: "Entries of the disk tier",
-        kind: Kind::Integer { min: 3000, max: 1_000_000, set: |_, _| {} },
-        ..LATER
-    },
-    Row {
-        flag: Some("cache-memory"),
-        key: Some("cache.memory"),
-        value_name: "SIZE",
-        default: Some("64MiB"),
-        help: "Memory of the hot tier",
-        kind: Kind::Size { min: MIB, max: 64 * GIB, set: |_, _| {} },
         ..LATER
     },
     Row {

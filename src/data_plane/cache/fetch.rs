@@ -1,0 +1,287 @@
+//! The leader of a flight: a task that asks the upstream and publishes what comes, for as long as somebody follows.
+
+use std::{
+    future::{Future, poll_fn},
+    io::ErrorKind,
+    pin::{Pin, pin},
+    rc::Rc,
+    sync::{Arc, atomic::Ordering::Relaxed},
+    task::Poll,
+};
+
+use bytes::Bytes;
+
+use super::{
+    flight::{End, Flight, Leader},
+    follow::recorded,
+};
+use crate::{
+    base::{bounds::FLIGHT_LOG_BYTES_MAX, error::Kind, metric::Metric},
+    data_plane::{
+        channel::Channel,
+        clock::Micros,
+        connect,
+        connection::Caught,
+        core::Core,
+        deadline::{self, Ended, Timer},
+        downstream::Interrupt,
+        failure::Failure,
+        guard::Guard,
+        send::{self, Outgoing, Pace, Stopped, late, lost},
+    },
+    policy::{answers::Job, snapshot::Snapshot},
+    wire::{
+        answer::encode,
+        http::{BodyDecoder, Framing, Method, response, slots},
+    },
+};
+
+/// What the leader needs to know of the request.
+pub struct Errand {
+    pub snapshot: Arc<Snapshot>,
+    pub outgoing: Outgoing,
+    pub total_due: Micros,
+}
+
+/// Flies until the answer has ended or nobody wants it. A panic in here ends the flight for all its followers and
+/// nothing else.
+pub async fn fly(core: Rc<Core>, leader: Leader, errand: Errand) {
+    let flight = Arc::clone(&leader.flight);
+    let tool_calls = errand.snapshot.cache.tool_calls;
+    let survived = Caught::new(run(&core, leader, errand)).await;
+    if !survived {
+        core.meter.one(Metric::ConnectionPanics);
+    }
+    // After a panic nobody else has said so.
+    let failed = End::Failed { kind: Kind::Internal, detail: "".into() };
+    flight.finish(&core, if flight.head().is_some() { End::Cut(Kind::Internal) } else { failed });
+    core.forget_flight(flight.id);
+    let kept = match &core.shared.answers {
+        Some(answers) if matches!(flight.end(), Some(End::Whole { .. })) => {
+            answers.later(keep_answer(&core, &flight, tool_calls))
+        }
+        _ => false,
+    };
+    if !kept {
+        core.shared.flights.remove(&flight);
+    }
+}
+
+/// Reads the log of a flight that ended well, keeps its answer if it may be kept, and takes it out of the registry: from
+/// then on it is found in the cache.
+fn keep_answer(core: &Core, flight: &Arc<Flight>, tool_calls: bool) -> Job {
+    let (flight, shared) = (Arc::clone(flight), Arc::clone(&core.shared));
+    Box::new(move |answers| {
+        if let Some(answer) = recorded(&flight, tool_calls) {
+            let mut bytes = Vec::new();
+            encode(&answer, &mut bytes);
+            answers.insert(flight.print, Bytes::from(bytes));
+            shared.cache.stored.fetch_add(1, Relaxed);
+        }
+        shared.flights.remove(&flight);
+    })
+}
+
+async fn run(core: &Rc<Core>, leader: Leader, errand: Errand) {
+    let mut pilot = Pilot { timer: core.deadlines.timer(-1), core: Rc::clone(core), leader };
+    let end = match call(&mut pilot, errand).await {
+        Ok(announced) => End::Whole { announced },
+        Err(failure) if pilot.leader.flight.head().is_some() => End::Cut(failure.kind),
+        Err(failure) => End::Failed { kind: failure.kind, detail: failure.detail.into() },
+    };
+    pilot.leader.flight.finish(core, end);
+}
+
+/// Waits on behalf of all followers.
+struct Pilot {
+    core: Rc<Core>,
+    timer: Timer,
+    leader: Leader,
+}
+
+impl Guard for Pilot {
+    fn core(&self) -> &Core {
+        &self.core
+    }
+
+    fn timer(&self) -> &Timer {
+        &self.timer
+    }
+
+    async fn until<T>(&mut self, event: Pin<&mut (impl Future<Output = T> + ?Sized)>) -> Result<T, Interrupt> {
+        let timer = self.timer.handle();
+        let ended = deadline::until_watched(&timer, event, |cx| {
+            self.leader.listen(&self.core, cx);
+            if self.leader.flight.is_abandoned() { Poll::Ready(()) } else { Poll::Pending }
+        });
+        match ended.await {
+            Ended::Event(value) => Ok(value),
+            Ended::Watch(()) => Err(Interrupt::ClientGone),
+            Ended::Due => Err(Interrupt::Due),
+        }
+    }
+}
+
+/// Asks, and once more on a fresh connection if a kept one was dead. True: the answer's end was announced.
+async fn call(pilot: &mut Pilot, errand: Errand) -> Result<bool, Failure> {
+    let snapshot = Arc::clone(&errand.snapshot);
+    let upstream = &snapshot.upstream;
+    let core = Rc::clone(&pilot.core);
+    if let Some(channel) = core.pool.lease(upstream.identity, core.clock.now()) {
+        core.meter.one(Metric::UpstreamReused);
+        match ask(pilot, &errand, channel).await {
+            Err(failure) if failure.kind == Kind::UpstreamClosed && pilot.leader.flight.head().is_none() => {
+                core.meter.one(Metric::UpstreamStale);
+                core.meter.one(Metric::UpstreamRetries);
+            }
+            result => return result,
+        }
+    }
+    let channel = connect::connect(pilot, upstream, &snapshot.limits, errand.total_due).await?;
+    ask(pilot, &errand, channel).await
+}
+
+async fn ask(pilot: &mut Pilot, errand: &Errand, channel: Channel) -> Result<bool, Failure> {
+    let limits = errand.snapshot.limits;
+    pilot.core.meter.one(Metric::UpstreamAttempts);
+    let pace = Pace { idle_us: limits.idle_us, total_due: errand.total_due };
+    match send::send(pilot, &errand.outgoing, true, &channel, pace).await {
+        Ok(()) | Err(Stopped::Answered) => {}
+        Err(Stopped::Failed(failure)) => return Err(failure),
+    }
+    pilot.timer.set((pilot.core.clock.now() + limits.first_byte_us).min(errand.total_due));
+    let mut answer = Answer::default();
+    loop {
+        let reading_body = answer.decoder.is_some();
+        if !channel.has_plaintext() {
+            let phase = if reading_body { Kind::IdleTimeout } else { Kind::FirstByteTimeout };
+            let mut readable = pin!(channel.socket.readable());
+            let ready = pilot.until(readable.as_mut()).await;
+            ready
+                .map_err(|interrupt| late(&pilot.core, errand.total_due, interrupt, phase))?
+                .map_err(|error| lost(&error))?;
+        }
+        if let Some(announced) = answer.read(&pilot.core, &mut pilot.leader, &channel)? {
+            if answer.reusable {
+                keep(&pilot.core, errand, channel, answer.idle_hint_s);
+            }
+            return Ok(announced);
+        }
+        wait_for_followers(pilot, errand).await?;
+        if answer.decoder.is_some() {
+            pilot.timer.set((pilot.core.clock.now() + limits.idle_us).min(errand.total_due));
+        }
+    }
+}
+
+fn keep(core: &Core, errand: &Errand, channel: Channel, hint_s: Option<u32>) {
+    let limits = &errand.snapshot.limits;
+    core.pool.keep(channel, errand.snapshot.upstream.identity, core.clock.now(), limits, hint_s);
+}
+
+/// Back-pressure: as long as even the fastest follower is far behind, nothing more is read.
+async fn wait_for_followers(pilot: &mut Pilot, errand: &Errand) -> Result<(), Failure> {
+    while pilot.leader.is_ahead() {
+        pilot.timer.set((pilot.core.clock.now() + errand.snapshot.limits.idle_us).min(errand.total_due));
+        let core = Rc::clone(&pilot.core);
+        let flight = Arc::clone(&pilot.leader.flight);
+        let mut first = true;
+        // `until` registers this task for news of the flight; one wake-up is reason enough to look again.
+        let mut news = pin!(poll_fn(|cx| {
+            core.sleep_on_flight(flight.id, cx.waker());
+            if std::mem::replace(&mut first, false) { Poll::Pending } else { Poll::Ready(()) }
+        }));
+        let waited = pilot.until(news.as_mut()).await;
+        waited.map_err(|interrupt| late(&pilot.core, errand.total_due, interrupt, Kind::IdleTimeout))?;
+    }
+    Ok(())
+}
+
+/// What has come of the answer.
+#[derive(Default)]
+struct Answer {
+    partial: Vec<u8>,
+    decoder: Option<BodyDecoder>,
+    /// The body's end is announced by a length or a last chunk.
+    announced: bool,
+    reusable: bool,
+    idle_hint_s: Option<u32>,
+}
+
+impl Answer {
+    /// One read. `Some` at the end, with whether it was announced.
+    fn read(&mut self, core: &Core, leader: &mut Leader, channel: &Channel) -> Result<Option<bool>, Failure> {
+        let mut scratch = core.scratch.borrow_mut();
+        let buffer = &mut scratch.read;
+        let n = match channel.recv(buffer) {
+            Ok(n) => n,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(None),
+            Err(error) if self.decoder.is_some() => return Err(Failure::with(Kind::UpstreamCut, error)),
+            Err(error) => return Err(lost(&error)),
+        };
+        if n == 0 {
+            return self.closed().map(Some);
+        }
+        if self.decoder.is_some() {
+            return self.body(core, leader, &mut buffer[..n]);
+        }
+        self.partial.extend_from_slice(&buffer[..n]);
+        match self.head(core, leader)? {
+            None => Ok(None),
+            Some(at) => {
+                let mut head = std::mem::take(&mut self.partial);
+                self.body(core, leader, &mut head[at..])
+            }
+        }
+    }
+
+    fn closed(&mut self) -> Result<bool, Failure> {
+        self.reusable = false;
+        match &mut self.decoder {
+            Some(decoder) => {
+                decoder.finish().map(|()| false).map_err(|kind| Failure::with(kind, "the connection ended first"))
+            }
+            None if self.partial.is_empty() => Err(Failure::with(Kind::UpstreamClosed, "no answer")),
+            None => Err(Failure::with(Kind::UpstreamInvalid, "the head was cut")),
+        }
+    }
+
+    /// Where the body begins, once the head was whole and published. Interim answers are of no use to followers who
+    /// may come later.
+    fn head(&mut self, core: &Core, leader: &Leader) -> Result<Option<usize>, Failure> {
+        let mut at = 0;
+        loop {
+            let mut slots = slots();
+            let parsed = response::parse(&self.partial[at..], Method::Post, &mut slots)
+                .map_err(|kind| Failure::with(kind, "its head is not valid HTTP"))?;
+            let Some(head) = parsed else { return Ok(None) };
+            let end = at + head.len;
+            if !head.is_informational() {
+                self.decoder = Some(BodyDecoder::response(head.framing));
+                self.announced = head.framing != Framing::UntilClose;
+                self.reusable = head.keep_alive;
+                self.idle_hint_s = head.keep_alive_timeout;
+                leader.publish_head(core, head.status, &self.partial[at..end]);
+                return Ok(Some(end));
+            }
+            at = end;
+        }
+    }
+
+    fn body(&mut self, core: &Core, leader: &mut Leader, bytes: &mut [u8]) -> Result<Option<bool>, Failure> {
+        let Some(decoder) = &mut self.decoder else { return Ok(None) };
+        if decoder.is_done() {
+            self.reusable &= bytes.is_empty();
+            return Ok(Some(self.announced));
+        }
+        let decoded = decoder
+            .decode_in_place(bytes)
+            .map_err(|kind| Failure::with(kind, "its body is not framed as announced"))?;
+        self.reusable &= decoded.consumed == bytes.len();
+        leader.publish(core, &bytes[..decoded.payload]);
+        if leader.flight.published() > FLIGHT_LOG_BYTES_MAX {
+            leader.flight.forget_start();
+        }
+        Ok(decoded.done.then_some(self.announced))
+    }
+}

@@ -1,0 +1,315 @@
+//! One call of an upstream that several clients follow: a head, a log of pieces that only grows, an end.
+//!
+//! One task writes (the leader), any number read, on any core, without a lock: a piece is published by setting the `next`
+//! of the piece before it, once. Whoever has read everything says so for its core and sleeps; the leader wakes the cores
+//! where somebody sleeps.
+
+use std::{
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence},
+    },
+    task::{Context, Poll},
+};
+
+use arc_swap::ArcSwapOption;
+
+use crate::{
+    base::{bounds::FLIGHT_LAG_BYTES_MAX, error::Kind},
+    data_plane::{core::Core, mailbox::Letter},
+    policy::fingerprint::Fingerprint,
+    wire::answer,
+};
+
+/// Nobody follows and nobody may begin to.
+const ABANDONED: usize = usize::MAX;
+
+/// A piece of the body, and the one after it.
+pub struct Piece {
+    pub bytes: Box<[u8]>,
+    next: OnceLock<Arc<Piece>>,
+}
+
+impl Piece {
+    fn new(bytes: Box<[u8]>) -> Arc<Self> {
+        Arc::new(Self { bytes, next: OnceLock::new() })
+    }
+
+    /// The piece after this one, if it has come.
+    #[must_use]
+    pub fn next(&self) -> Option<&Arc<Piece>> {
+        self.next.get()
+    }
+}
+
+impl Drop for Piece {
+    /// One after the other: dropping a long list by recursion would overflow the stack.
+    fn drop(&mut self) {
+        let mut next = self.next.take();
+        while let Some(piece) = next {
+            next = Arc::into_inner(piece).and_then(|mut piece| piece.next.take());
+        }
+    }
+}
+
+/// How a flight ended.
+#[derive(Clone, Debug)]
+pub enum End {
+    /// The body came to its announced end, or ended with the connection where nothing was announced.
+    Whole { announced: bool },
+    /// There is no answer: nothing of one was published.
+    Failed { kind: Kind, detail: Box<str> },
+    /// The body stops in the middle.
+    Cut(Kind),
+}
+
+/// The upstream's head, as it came.
+pub struct Head {
+    pub bytes: Box<[u8]>,
+    pub status: u16,
+}
+
+pub struct Flight {
+    /// Names it on the cores.
+    pub id: u64,
+    pub print: Fingerprint,
+    /// What was asked, in the words of whoever asked first.
+    pub kind: answer::Kind,
+    /// Whoever asked first wanted a stream, so the pieces are one.
+    pub stream: bool,
+    /// The leader's core.
+    home: usize,
+    head: OnceLock<Head>,
+    /// Where the log begins; gone when it has become too long to begin with.
+    first: ArcSwapOption<Piece>,
+    end: OnceLock<End>,
+    /// Bytes published, and how many of them the fastest follower has taken.
+    published: AtomicU64,
+    taken: AtomicU64,
+    followers: AtomicUsize,
+    /// It goes on when nobody follows any more, for the cache.
+    finishes: bool,
+    /// On this core somebody waits for more.
+    sleeping: Box<[AtomicBool]>,
+    /// Followers since it began, the first included.
+    pub joined: AtomicU64,
+}
+
+impl Flight {
+    /// A flight whose first follower is the caller's.
+    #[must_use]
+    pub fn new(
+        core: &Core,
+        print: Fingerprint,
+        kind: answer::Kind,
+        stream: bool,
+        finishes: bool,
+    ) -> (Arc<Self>, Leader) {
+        let first = Piece::new(Box::default());
+        let flight = Arc::new(Self {
+            id: core.new_id(),
+            print,
+            kind,
+            stream,
+            home: core.index,
+            head: OnceLock::new(),
+            first: ArcSwapOption::new(Some(Arc::clone(&first))),
+            end: OnceLock::new(),
+            published: AtomicU64::new(0),
+            taken: AtomicU64::new(0),
+            followers: AtomicUsize::new(0),
+            finishes,
+            sleeping: core.shared.cores.iter().map(|_| AtomicBool::new(false)).collect(),
+            joined: AtomicU64::new(0),
+        });
+        let leader = Leader { flight: Arc::clone(&flight), last: first };
+        (flight, leader)
+    }
+
+    /// Begins to follow, from the start. `None`: it is too late for that.
+    #[must_use]
+    pub fn follow(self: &Arc<Self>) -> Option<Follower> {
+        let at = self.first.load_full()?;
+        let more = |followers: usize| (followers != ABANDONED).then_some(followers + 1);
+        self.followers.fetch_update(Ordering::AcqRel, Ordering::Acquire, more).ok()?;
+        self.joined.fetch_add(1, Ordering::Relaxed);
+        Some(Follower { flight: Arc::clone(self), at, taken: 0 })
+    }
+
+    #[must_use]
+    pub fn head(&self) -> Option<&Head> {
+        self.head.get()
+    }
+
+    #[must_use]
+    pub fn end(&self) -> Option<&End> {
+        self.end.get()
+    }
+
+    /// A new follower would get the whole answer.
+    #[must_use]
+    pub fn is_joinable(&self) -> bool {
+        !self.is_abandoned() && matches!(self.end(), None | Some(End::Whole { .. })) && self.first.load().is_some()
+    }
+
+    /// The last follower has left, and with it the reason to go on.
+    #[must_use]
+    pub fn is_abandoned(&self) -> bool {
+        self.followers.load(Ordering::Acquire) == ABANDONED
+    }
+
+    /// Every piece from the start; nothing if the log became too long to be kept.
+    pub fn log(&self) -> impl Iterator<Item = Arc<Piece>> {
+        let mut at = self.first.load_full();
+        std::iter::from_fn(move || {
+            let next = at.as_ref()?.next().cloned();
+            at.clone_from(&next);
+            next
+        })
+    }
+
+    /// The log cannot be begun any more; its pieces live as long as somebody reads them.
+    pub fn forget_start(&self) {
+        self.first.store(None);
+    }
+
+    #[must_use]
+    pub fn published(&self) -> u64 {
+        self.published.load(Ordering::Acquire)
+    }
+
+    /// The end. The first one counts: what is said after a panic comes second.
+    pub fn finish(&self, core: &Core, end: End) {
+        let _ = self.end.set(end);
+        self.wake_sleepers(core);
+    }
+
+    /// Wakes whoever sleeps on some core. `core`: the caller's.
+    fn wake_sleepers(&self, core: &Core) {
+        // Pairs with the fence in `poll_news`: either the sleeper sees the news or we see the sleeper.
+        fence(Ordering::SeqCst);
+        for (index, sleeping) in self.sleeping.iter().enumerate() {
+            if sleeping.load(Ordering::Relaxed) && sleeping.swap(false, Ordering::AcqRel) {
+                self.wake(core, index);
+            }
+        }
+    }
+
+    fn wake(&self, core: &Core, index: usize) {
+        if index == core.index {
+            core.wake_flight(self.id);
+        } else {
+            // A mailbox that is full makes the sleeper wait for the next housekeeping of its core.
+            let _ = core.shared.cores[index].door.send(Letter::Flight(self.id));
+        }
+    }
+}
+
+/// The one who writes.
+pub struct Leader {
+    pub flight: Arc<Flight>,
+    last: Arc<Piece>,
+}
+
+impl Leader {
+    pub fn publish_head(&self, core: &Core, status: u16, bytes: &[u8]) {
+        // There is one leader and it comes here once.
+        let _ = self.flight.head.set(Head { bytes: bytes.into(), status });
+        self.flight.wake_sleepers(core);
+    }
+
+    pub fn publish(&mut self, core: &Core, bytes: &[u8]) {
+        if bytes.is_empty() {
+            return;
+        }
+        let piece = Piece::new(bytes.into());
+        self.flight.published.fetch_add(bytes.len() as u64, Ordering::AcqRel);
+        let _ = self.last.next.set(Arc::clone(&piece));
+        self.last = piece;
+        self.flight.wake_sleepers(core);
+    }
+
+    /// All followers are far behind, so nothing more should be read.
+    #[must_use]
+    pub fn is_ahead(&self) -> bool {
+        let flight = &self.flight;
+        let ahead = flight.published().saturating_sub(flight.taken.load(Ordering::Acquire));
+        ahead > FLIGHT_LAG_BYTES_MAX && !matches!(flight.followers.load(Ordering::Acquire), 0 | ABANDONED)
+    }
+
+    /// Registers the leader's task for news from its followers.
+    pub fn listen(&self, core: &Core, cx: &Context<'_>) {
+        core.sleep_on_flight(self.flight.id, cx.waker());
+    }
+}
+
+/// One who reads.
+pub struct Follower {
+    pub flight: Arc<Flight>,
+    at: Arc<Piece>,
+    taken: u64,
+}
+
+/// What a follower finds.
+pub enum News {
+    Piece(Arc<Piece>),
+    End,
+}
+
+impl Follower {
+    /// The next piece, without waiting.
+    #[must_use]
+    pub fn peek(&self) -> Option<News> {
+        // The end is looked at first: a piece that was published before it must not be overlooked.
+        let ended = self.flight.end().is_some();
+        match self.at.next() {
+            Some(piece) => Some(News::Piece(Arc::clone(piece))),
+            None if ended => Some(News::End),
+            None => None,
+        }
+    }
+
+    /// Goes on behind a piece that was peeked.
+    pub fn advance(&mut self, core: &Core, piece: Arc<Piece>) {
+        self.taken += piece.bytes.len() as u64;
+        self.at = piece;
+        let before = self.flight.taken.fetch_max(self.taken, Ordering::AcqRel);
+        let published = self.flight.published();
+        // The leader stopped reading because of us, and may go on.
+        if published.saturating_sub(before) > FLIGHT_LAG_BYTES_MAX
+            && published.saturating_sub(self.taken) <= FLIGHT_LAG_BYTES_MAX
+        {
+            self.flight.wake(core, self.flight.home);
+        }
+    }
+
+    /// So far behind the fastest that the pieces in between cost too much memory.
+    #[must_use]
+    pub fn is_lost(&self) -> bool {
+        self.flight.published().saturating_sub(self.taken) > 8 * FLIGHT_LAG_BYTES_MAX
+    }
+
+    /// Ready when [`Self::peek`] has something (`body`), or when there is a head or an end.
+    pub fn poll_news(&self, core: &Core, cx: &Context<'_>, body: bool) -> Poll<()> {
+        let news =
+            || if body { self.peek().is_some() } else { self.flight.head().is_some() || self.flight.end().is_some() };
+        if news() {
+            return Poll::Ready(());
+        }
+        core.sleep_on_flight(self.flight.id, cx.waker());
+        self.flight.sleeping[core.index].store(true, Ordering::Release);
+        fence(Ordering::SeqCst);
+        if news() { Poll::Ready(()) } else { Poll::Pending }
+    }
+
+    /// Stops following. The last one to do so leaves the flight to its fate.
+    pub fn leave(self, core: &Core) {
+        let flight = &self.flight;
+        let none = if flight.finishes { 0 } else { ABANDONED };
+        let fewer = |followers: usize| Some(if followers <= 1 { none } else { followers - 1 });
+        let before = flight.followers.fetch_update(Ordering::AcqRel, Ordering::Acquire, fewer);
+        if before == Ok(1) && flight.end().is_none() {
+            flight.wake(core, flight.home);
+        }
+    }
+}

@@ -1,0 +1,254 @@
+//! A client behind a flight: what has come so far at once, then live, at its own pace and with its own settings.
+
+use std::{future::poll_fn, pin::pin, sync::Arc};
+
+use super::flight::{End, Follower, News};
+use crate::{
+    base::{error::Kind as Fault, metric::Metric},
+    data_plane::{
+        core::Scratch,
+        downstream::{Downstream, Interrupt},
+        exchange::Exchange,
+        failure::Failure,
+        heading,
+        relay::{self, Ending, Relay},
+        send::late,
+    },
+    wire::{
+        answer::{self, Answer, Kind, Recorder},
+        http::{Media, Method, response, slots},
+        think::Framing,
+    },
+};
+
+/// What following came to.
+pub enum Followed {
+    Ended(Ending),
+    /// The answer that came cannot be told in this client's words: it has to be asked for anew, for this client alone.
+    Alone,
+    /// The flight's answer, whole, for a client that wants it in another form.
+    Answer(Box<Answer<'static>>),
+}
+
+/// Follows to the end.
+///
+/// # Errors
+/// The flight failed, or this client's patience ended, before anything was written.
+pub async fn follow(
+    down: &mut Downstream<'_>,
+    exchange: &mut Exchange,
+    follower: Follower,
+    kind: Kind,
+) -> Result<Followed, Failure> {
+    let core = down.core;
+    let mut follower = follower;
+    let followed = run(down, exchange, &mut follower, kind).await;
+    let id = follower.flight.id;
+    follower.leave(core);
+    core.forget_flight(id);
+    followed
+}
+
+async fn run(
+    down: &mut Downstream<'_>,
+    exchange: &mut Exchange,
+    follower: &mut Follower,
+    kind: Kind,
+) -> Result<Followed, Failure> {
+    let core = down.core;
+    exchange.sent = core.clock.now();
+    wait(down, exchange, follower, false).await?;
+    exchange.first_byte = core.clock.now();
+    let flight = Arc::clone(&follower.flight);
+    if let (None, Some(End::Failed { kind, detail })) = (flight.head(), flight.end()) {
+        return Err(Failure::with(*kind, detail));
+    }
+    let Some(head) = flight.head() else { return Err(Failure::of(Fault::Internal)) };
+    if flight.kind == kind && (head.status != 200 || flight.stream == exchange.wants_stream) {
+        return live(down, exchange, follower, &head.bytes).await.map(Followed::Ended);
+    }
+    // Another form is wanted, which can only be made of the whole.
+    while flight.end().is_none() {
+        wait_for_end(down, exchange, follower).await?;
+    }
+    Ok(match recorded(&flight, true) {
+        Some(answer) => Followed::Answer(Box::new(answer)),
+        None => Followed::Alone,
+    })
+}
+
+/// The canonical answer of a flight that has ended, if it may be shown again.
+#[must_use]
+pub fn recorded(flight: &super::flight::Flight, tool_calls: bool) -> Option<Answer<'static>> {
+    let (Some(head), Some(End::Whole { announced })) = (flight.head(), flight.end()) else { return None };
+    let framing = match media(&head.bytes) {
+        Media::EventStream => Framing::Sse,
+        Media::Ndjson => Framing::Ndjson,
+        _ => Framing::Json,
+    };
+    let mut recorder = Recorder::new(flight.kind, framing, head.status, tool_calls);
+    for piece in flight.log() {
+        recorder.feed(&piece.bytes);
+        if recorder.given_up().is_some() {
+            return None;
+        }
+    }
+    recorder.finish(if *announced { answer::End::Whole } else { answer::End::Closed }).ok()
+}
+
+/// The framing that a head announces.
+#[must_use]
+pub fn media(head: &[u8]) -> Media {
+    let mut slots = slots();
+    match response::parse(head, Method::Post, &mut slots) {
+        Ok(Some(head)) => head.media,
+        _ => Media::Absent,
+    }
+}
+
+/// Waits for the head (`body` false) or for more.
+async fn wait(down: &mut Downstream<'_>, exchange: &Exchange, follower: &Follower, body: bool) -> Result<(), Failure> {
+    let core = down.core;
+    down.timer.set(exchange.total_due);
+    let mut news = pin!(poll_fn(|cx| follower.poll_news(core, cx, body)));
+    let waited = down.until(news.as_mut()).await;
+    waited.map_err(|interrupt| late(core, exchange.total_due, interrupt, Fault::TotalTimeout))
+}
+
+/// Reads along without keeping anything, so that the leader goes on.
+async fn wait_for_end(down: &mut Downstream<'_>, exchange: &Exchange, follower: &mut Follower) -> Result<(), Failure> {
+    while let Some(News::Piece(piece)) = follower.peek() {
+        follower.advance(down.core, piece);
+    }
+    if follower.flight.end().is_some() {
+        return Ok(());
+    }
+    wait(down, exchange, follower, true).await
+}
+
+async fn live(
+    down: &mut Downstream<'_>,
+    exchange: &mut Exchange,
+    follower: &mut Follower,
+    head: &[u8],
+) -> Result<Ending, Failure> {
+    let core = down.core;
+    let mut relay = begin(down, exchange, head)?;
+    let stream = relay.stream;
+    if stream {
+        core.meter.one(Metric::StreamsActive);
+    }
+    let result = pass_on(down, exchange, follower, &mut relay).await;
+    if stream {
+        core.meter.sub(Metric::StreamsActive, 1);
+    }
+    relay::conclude(down, exchange, &relay, result).await
+}
+
+/// Writes the client's head from the upstream's.
+fn begin(down: &mut Downstream<'_>, exchange: &mut Exchange, head: &[u8]) -> Result<Relay, Failure> {
+    let mut slots = slots();
+    let parsed = response::parse(head, Method::Post, &mut slots)?.ok_or_else(|| Failure::of(Fault::Internal))?;
+    let mut scratch = down.core.scratch.borrow_mut();
+    let Scratch { write, think, .. } = &mut *scratch;
+    write.clear();
+    let mut relay = heading::begin(down, exchange, &parsed, write);
+    // The head leaves at once, unless it has to wait for the length of an edited body.
+    if !relay.hold_head_if_collecting(head, write) {
+        relay.piece(down, exchange, write, &[], false, think)?;
+    }
+    Ok(relay)
+}
+
+async fn pass_on(
+    down: &mut Downstream<'_>,
+    exchange: &mut Exchange,
+    follower: &mut Follower,
+    relay: &mut Relay,
+) -> Result<(), Failure> {
+    let core = down.core;
+    let limits = exchange.snapshot.limits;
+    let heartbeat = exchange.snapshot.think.heartbeat_us;
+    loop {
+        let now = core.clock.now();
+        let idle_due = (now + limits.idle_us).min(exchange.total_due);
+        if down.is_behind() {
+            down.timer.set(idle_due);
+            down.flush().await.map_err(|interrupt| late(core, exchange.total_due, interrupt, Fault::IdleTimeout))?;
+        }
+        if relay.done {
+            return Ok(());
+        }
+        if follower.is_lost() {
+            return Err(Failure::with(Fault::Overloaded, "too far behind the others"));
+        }
+        if pass_some(down, exchange, follower, relay)? {
+            continue;
+        }
+        let beat_due = relay.beat_due(heartbeat);
+        down.timer.set(idle_due.min(beat_due));
+        let mut news = pin!(poll_fn(|cx| follower.poll_news(core, cx, true)));
+        match down.until(news.as_mut()).await {
+            Ok(()) => {}
+            Err(Interrupt::Due) if beat_due <= core.clock.now() && beat_due < idle_due => relay.beat(down)?,
+            Err(interrupt) => return Err(late(core, exchange.total_due, interrupt, Fault::IdleTimeout)),
+        }
+    }
+}
+
+/// Passes on what is there, as far as one buffer goes. False: there was nothing.
+fn pass_some(
+    down: &mut Downstream<'_>,
+    exchange: &mut Exchange,
+    follower: &mut Follower,
+    relay: &mut Relay,
+) -> Result<bool, Failure> {
+    let core = down.core;
+    let mut scratch = core.scratch.borrow_mut();
+    let Scratch { read, write, think } = &mut *scratch;
+    write.clear();
+    let mut filled = 0;
+    let mut first = None;
+    let last = loop {
+        match follower.peek() {
+            Some(News::Piece(piece)) => {
+                let len = piece.bytes.len();
+                if filled == 0 && first.is_none() {
+                    // One piece is the usual case: it is passed on from where it lies.
+                    first = Some(Arc::clone(&piece));
+                } else {
+                    if let Some(alone) = first.take() {
+                        if alone.bytes.len() + len > read.len() {
+                            first = Some(alone);
+                            break false;
+                        }
+                        read[..alone.bytes.len()].copy_from_slice(&alone.bytes);
+                        filled = alone.bytes.len();
+                    }
+                    if filled + len > read.len() {
+                        break false;
+                    }
+                    read[filled..filled + len].copy_from_slice(&piece.bytes);
+                    filled += len;
+                }
+                follower.advance(core, piece);
+            }
+            Some(News::End) => break true,
+            None => break false,
+        }
+    };
+    let bytes: &[u8] = match &first {
+        Some(alone) => &alone.bytes,
+        None => &read[..filled],
+    };
+    if bytes.is_empty() && !last {
+        return Ok(false);
+    }
+    if last && let Some(End::Cut(kind)) = follower.flight.end() {
+        relay.piece(down, exchange, write, bytes, false, think)?;
+        relay.flush_filter(down, write, think)?;
+        return Err(Failure::with(*kind, "the flight was cut"));
+    }
+    relay.piece(down, exchange, write, bytes, last, think)?;
+    Ok(true)
+}

@@ -1,0 +1,133 @@
+//! A stored answer on its way to a client: a stream if a stream was asked for, through the same filter and the same
+//! writer as an upstream's reply.
+
+use crate::{
+    base::error::Kind as Fault,
+    data_plane::{
+        core::Scratch,
+        downstream::Downstream,
+        exchange::Exchange,
+        failure::Failure,
+        heading,
+        relay::{self, Ending, Relay},
+        send::late,
+    },
+    wire::{
+        answer::{Answer, Context, Kind, Replay},
+        http::{Method, response, slots},
+    },
+};
+
+/// Events are gathered to about this much before they are written.
+const BATCH_BYTES: usize = 16 * 1024;
+
+/// Plays an answer to the client. `Ok(None)`: it cannot be told in this client's words.
+///
+/// # Errors
+/// Only while nothing was written.
+pub async fn play(
+    down: &mut Downstream<'_>,
+    exchange: &mut Exchange,
+    answer: &Answer<'_>,
+    kind: Kind,
+) -> Result<Option<Ending>, Failure> {
+    let core = down.core;
+    let now = core.clock.now();
+    let prefix = if kind == Kind::OpenAiChat { "chatcmpl-" } else { "cmpl-" };
+    let id = format!("{prefix}{:016x}", core.new_id());
+    let model = exchange.model.clone().unwrap_or_default();
+    let context = Context {
+        kind,
+        stream: exchange.wants_stream,
+        model: &model,
+        id: &id,
+        now_unix_micros: core.clock.wall_us(now),
+        elapsed_nanos: (now - exchange.started).saturating_mul(1_000),
+        include_usage: exchange.include_usage,
+        base64: exchange.wants_base64,
+        reasoning_fields: exchange.snapshot.think.reasoning_fields,
+    };
+    let Some(mut replay) = Replay::new(answer, context) else { return Ok(None) };
+    let vectors = matches!(kind, Kind::OpenAiEmbeddings | Kind::OllamaEmbed | Kind::OllamaEmbeddings);
+    let form = match (exchange.wants_stream && !vectors, kind.is_openai()) {
+        (false, _) => Form::Json,
+        (true, true) => Form::EventStream,
+        (true, false) => Form::Ndjson,
+    };
+    let mut batch = core.buffers.take();
+    let more = fill(&mut replay, &mut batch);
+    let mut relay = begin(down, exchange, form, &batch, !more)?;
+    let result = play_rest(down, exchange, &mut replay, &mut relay, &mut batch).await;
+    core.buffers.give(batch);
+    relay::conclude(down, exchange, &relay, result).await.map(Some)
+}
+
+#[derive(Clone, Copy)]
+enum Form {
+    Json,
+    EventStream,
+    Ndjson,
+}
+
+/// Gathers events for one write. A body that is no stream is one event, whatever its length. False: that was all.
+fn fill(replay: &mut Replay<'_>, batch: &mut Vec<u8>) -> bool {
+    batch.clear();
+    while batch.len() < BATCH_BYTES {
+        if !replay.next_event(batch) {
+            return false;
+        }
+    }
+    true
+}
+
+/// Writes head and first batch, as if an upstream had sent them.
+fn begin(
+    down: &mut Downstream<'_>,
+    exchange: &mut Exchange,
+    form: Form,
+    batch: &[u8],
+    last: bool,
+) -> Result<Relay, Failure> {
+    let head = match form {
+        Form::EventStream => "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n".to_owned(),
+        Form::Ndjson => "HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson\r\n\r\n".to_owned(),
+        Form::Json => {
+            format!("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n", batch.len())
+        }
+    };
+    let mut slots = slots();
+    let parsed = response::parse(head.as_bytes(), Method::Post, &mut slots)?;
+    let parsed = parsed.ok_or_else(|| Failure::of(Fault::Internal))?;
+    let mut scratch = down.core.scratch.borrow_mut();
+    let Scratch { write, think, .. } = &mut *scratch;
+    write.clear();
+    let mut relay = heading::begin(down, exchange, &parsed, write);
+    relay.hold_head_if_collecting(head.as_bytes(), write);
+    relay.piece(down, exchange, write, batch, last, think)?;
+    Ok(relay)
+}
+
+async fn play_rest(
+    down: &mut Downstream<'_>,
+    exchange: &mut Exchange,
+    replay: &mut Replay<'_>,
+    relay: &mut Relay,
+    batch: &mut Vec<u8>,
+) -> Result<(), Failure> {
+    let core = down.core;
+    loop {
+        if down.is_behind() {
+            let limits = exchange.snapshot.limits;
+            down.timer.set((core.clock.now() + limits.idle_us).min(exchange.total_due));
+            down.flush().await.map_err(|interrupt| late(core, exchange.total_due, interrupt, Fault::IdleTimeout))?;
+        }
+        if relay.done {
+            return Ok(());
+        }
+        let more = fill(replay, batch);
+        let mut scratch = core.scratch.borrow_mut();
+        let Scratch { write, think, .. } = &mut *scratch;
+        write.clear();
+        relay.piece(down, exchange, write, batch, !more, think)?;
+    }
+}

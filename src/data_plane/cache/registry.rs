@@ -1,0 +1,77 @@
+//! The flights that can be joined, of all cores: a map without locks.
+
+use std::sync::Arc;
+
+use papaya::{HashMap, Operation};
+
+use super::flight::{Flight, Follower, Leader};
+use crate::{data_plane::core::Core, policy::fingerprint::Fingerprint, wire::answer};
+
+#[derive(Default)]
+pub struct Registry {
+    flights: HashMap<Fingerprint, Arc<Flight>>,
+}
+
+/// What became of a wish to know an answer.
+pub enum Boarded {
+    /// Somebody has asked already.
+    Joined(Follower),
+    /// The caller has to start the leader.
+    Leads(Follower, Leader),
+}
+
+impl Registry {
+    /// Joins the flight of this fingerprint, or opens one.
+    #[must_use]
+    pub fn board(
+        &self,
+        core: &Core,
+        print: Fingerprint,
+        kind: answer::Kind,
+        stream: bool,
+        finishes: bool,
+    ) -> Option<Boarded> {
+        let flights = self.flights.pin();
+        let standing = flights.get(&print).filter(|flight| flight.is_joinable());
+        if let Some(follower) = standing.and_then(Flight::follow) {
+            return Some(Boarded::Joined(follower));
+        }
+        let (flight, leader) = Flight::new(core, print, kind, stream, finishes);
+        let follower = flight.follow()?;
+        // Whoever stands there now is either one that cannot be joined any more, or came in this very moment.
+        let outcome = flights.compute(print, |standing| match standing {
+            Some((_, other)) if other.is_joinable() => Operation::Abort(Arc::clone(other)),
+            _ => Operation::Insert(Arc::clone(&flight)),
+        });
+        if let papaya::Compute::Aborted(other) = outcome
+            && let Some(joined) = other.follow()
+        {
+            return Some(Boarded::Joined(joined));
+        }
+        Some(Boarded::Leads(follower, leader))
+    }
+
+    /// Makes room for a new flight: who follows the old one goes on, but nobody joins it any more.
+    pub fn displace(&self, print: Fingerprint) {
+        self.flights.pin().remove(&print);
+    }
+
+    /// Takes a flight out, if it is still the one that stands there.
+    pub fn remove(&self, flight: &Arc<Flight>) {
+        let flights = self.flights.pin();
+        let _ = flights.compute(flight.print, |standing| match standing {
+            Some((_, other)) if Arc::ptr_eq(other, flight) => Operation::Remove,
+            _ => Operation::Abort(()),
+        });
+    }
+
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.flights.pin().len()
+    }
+
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
