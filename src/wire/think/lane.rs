@@ -232,26 +232,39 @@ impl Lane {
         scratch.text.clear();
     }
 
-    /// Count a close that nothing opened, once.
-    fn watch(&mut self, profile: &Profile, raw: &[u8], stats: &mut Stats) {
+    /// Count a close that nothing opened, once; true when it is met.
+    #[inline]
+    pub(crate) fn watch(&mut self, profile: &Profile, raw: &[u8], stats: &mut Stats) -> bool {
         if self.dangling || !self.splitter.watches_closes(profile) {
-            return;
+            return false;
         }
-        let found = if self.watched.is_empty() {
-            profile.closes.find(raw, 0).map(|(at, found)| (found, &raw[at..]))
+        let seen = self.watched.is_empty();
+        let found = if seen {
+            profile.closes.find(raw, 0)
         } else {
             self.watched.extend_from_slice(raw);
-            profile.closes.find(&self.watched, 0).map(|(at, found)| (found, &self.watched[at..]))
+            profile.closes.find(&self.watched, 0)
         };
         match found {
-            Some((Found::Full(..), _)) => {
+            Some((_, Found::Full(..))) => {
                 self.dangling = true;
                 stats.dangling_close += 1;
-                self.watched = Vec::new();
+                self.watched.clear();
             }
-            Some((Found::Partial, rest)) => self.watched = rest.to_vec(),
-            _ => self.watched.clear(),
+            Some((at, _)) if seen => self.watched.extend_from_slice(&raw[at..]),
+            Some((at, _)) => drop(self.watched.drain(..at)),
+            None => self.watched.clear(),
         }
+        self.dangling
+    }
+
+    /// Wrap: a text with nothing before it to close passes as it is.
+    pub(crate) fn passes_wrap(&mut self, text: &[u8]) -> Option<bool> {
+        if self.wrapped {
+            return None;
+        }
+        self.said |= !text.is_empty();
+        Some(true)
     }
 
     /// Nothing that may follow needs a look, fields aside.

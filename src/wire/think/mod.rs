@@ -18,6 +18,7 @@ mod responses;
 mod scratch;
 mod splitter;
 pub mod table;
+mod template;
 mod whole;
 
 use std::sync::Arc;

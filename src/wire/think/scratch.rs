@@ -91,6 +91,8 @@ pub(crate) struct Head {
     /// Something besides the choices is said: usage, an error, a member nobody knows.
     pub(crate) keeps: bool,
     pub(crate) error: bool,
+    /// The body of a string that is different in every event.
+    pub(crate) volatile: Option<Span>,
     /// Ollama: the text is in `message` (chat), not in `response` (generate).
     pub(crate) in_message: bool,
 }
