@@ -257,8 +257,10 @@ impl Filter {
         let mut from = 0;
         loop {
             self.familiar_events(input, &mut from, out);
-            let Some(frame) = self.framer.next(input, &mut from) else { return };
-            self.frame(frame, input, out);
+            if !self.bypass {
+                let Some(frame) = self.framer.next(input, &mut from) else { return };
+                self.frame(frame, input, out);
+            }
             if self.bypass {
                 out.sink.input(from, input.len());
                 return;
@@ -272,19 +274,28 @@ impl Filter {
         if !self.framer.is_idle() {
             return;
         }
-        while let Some((len, hole)) = self.template.matches(&input[*from..]) {
-            let text = &input[*from + hole.start..*from + hole.end];
-            match self.familiar(text) {
+        while let Some(found) = self.template.matches(&input[*from..]) {
+            let start = *from;
+            *from += found.len;
+            self.template.hit();
+            match self.familiar(&input[start + found.text.start..start + found.text.end]) {
                 Some(true) => {
-                    out.sink.input(*from, *from + len);
+                    out.sink.input(start, *from);
                     self.forwarded = true;
                     self.data_line_written();
                 }
                 Some(false) => self.dropped(),
-                None => return,
+                None => {
+                    let source = Source { bytes: &input[start..*from], input_at: Some(start) };
+                    out.scratch.clear();
+                    let head = self.template.recall(&found, &mut out.scratch);
+                    let verdict = self.choices(source.bytes, &head, Stand::InStream, &mut out.scratch);
+                    self.conclude(source, verdict, out);
+                    if self.turn_off() {
+                        return;
+                    }
+                }
             }
-            self.template.hit();
-            *from += len;
         }
     }
 
@@ -305,6 +316,7 @@ impl Filter {
             (Holds::Text, Policy::Wrap) => lane.passes_wrap(text),
             (Holds::Text, _) if !lane.held.is_empty() => None,
             (Holds::Text, _) => match lane.splitter.plain(&self.profile, text)? {
+                Piece::Visible if self.policy == Policy::Strip && self.template.beside => None,
                 Piece::Visible => (!lane.watch(&self.profile, text, &mut self.stats)).then_some(true),
                 _ if may_drop => {
                     self.stats.removed_bytes += text.len() as u64;
@@ -451,9 +463,13 @@ impl Filter {
     fn event(&mut self, source: Source, out: &mut Out) {
         let verdict = self.read_event(source, Stand::InStream, out).unwrap_or(Verdict::Untouched);
         self.conclude(source, verdict, out);
-        if self.forwarded && self.all_done() {
-            self.bypass = true;
-        }
+        self.turn_off();
+    }
+
+    /// After an event that was written: is there nothing left to do?
+    fn turn_off(&mut self) -> bool {
+        self.bypass |= self.forwarded && self.all_done();
+        self.bypass
     }
 
     /// The rest of a body that ended without the end of its event. False when it is not whole.
