@@ -1,4 +1,6 @@
 //! The think filter against its oracle: the corpus, generated streams, and the properties that both must have.
 
 mod corpus;
+mod generate;
 mod oracle;
+mod properties;
