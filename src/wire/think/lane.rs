@@ -224,10 +224,12 @@ impl Lane {
         if scratch.text.is_empty() {
             return;
         }
-        let mut members = Vec::new();
+        let mut members = std::mem::take(&mut scratch.repeated);
+        members.clear();
         envelope::render(cx.envelope, cx.bytes, &mut members);
         let says = Says { index: self.out_index, fields: cx.fields, thinking: &scratch.thinking, text: &scratch.text };
         envelope::write(self.shape, &members, says, &mut scratch.ahead);
+        scratch.repeated = members;
         scratch.thinking.clear();
         scratch.text.clear();
     }
@@ -441,9 +443,11 @@ impl Lane {
             if reason.name != Name::Part {
                 continue;
             }
-            let mut thought = Vec::new();
+            let mut thought = std::mem::take(&mut scratch.repeated);
+            thought.clear();
             super::chat::texts_of(cx.bytes, reason.value, &mut thought);
             if thought.is_empty() {
+                scratch.repeated = thought;
                 continue;
             }
             let open = self.wrap_open();
@@ -456,6 +460,7 @@ impl Lane {
             };
             let part = scratch.parts[reason.item].span;
             scratch.replace(part, &[b"{\"type\":\"text\",\"text\":\"", open, &thought, close, b"\"}"]);
+            scratch.repeated = thought;
             touched = true;
         }
         touched

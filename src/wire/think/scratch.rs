@@ -125,6 +125,8 @@ pub(crate) struct Scratch {
     pub(crate) text: Vec<u8>,
     /// Events of our own that come before the event.
     pub(crate) ahead: Vec<u8>,
+    /// Members or texts that are repeated elsewhere.
+    pub(crate) repeated: Vec<u8>,
     /// The values of an event with several data lines.
     pub(crate) values: Vec<u8>,
 }
