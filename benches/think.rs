@@ -53,7 +53,7 @@ fn bench(c: &mut Criterion) {
     reads(c, "thinking to field", &spec(Policy::Separate), &thinking, &answer);
     reads(c, "field to tags", &spec(Policy::Wrap), "", &both.replace("null", "\"x\""));
     let mut anywhere = spec(Policy::Strip);
-    anywhere.profile = thinkgate::wire::think::table::builtin("think_anywhere").unwrap();
+    anywhere.profile = thinkgate::wire::think::table::builtin("think_anywhere").unwrap_or_else(Profile::think);
     reads(c, "untouched, anywhere", &anywhere, &answering, &answer);
     reads(c, "block inside", &anywhere, &answering, &many(&chat("{\"content\":\"some <think>a</think> text\"}")));
     let native = Spec::new(Format::OllamaChat, Framing::Ndjson, Policy::Strip, Profile::think());

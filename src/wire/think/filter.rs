@@ -10,7 +10,7 @@ use super::out::{Out, Sink};
 use super::scratch::{Choice, Head, Scratch};
 use super::splitter::{More, Piece, Splitter};
 use super::template::{Holds, Template};
-use super::{Format, Framing, Policy, Profile, Spec, StartOverride, Stats};
+use super::{Format, Framing, Policy, Profile, ReasoningFields, Spec, StartOverride, Stats};
 use crate::base::bounds::{CHOICES_MAX, QUIET_LINES_MAX, WHOLE_BODY_BYTES_MAX};
 use crate::wire::json::edit::{Item, remove_marked};
 use crate::wire::json::scan::Span;
@@ -35,7 +35,7 @@ pub struct Filter {
     format: Format,
     policy: Policy,
     pub(super) start: StartOverride,
-    fields: &'static [&'static str],
+    reasoning_fields: ReasoningFields,
     bypass: bool,
     /// An `id` line was written: some clients take an empty line for an event from then on.
     id_seen: bool,
@@ -217,7 +217,7 @@ impl Filter {
             format: spec.format,
             policy,
             start: spec.start,
-            fields: spec.fields(),
+            reasoning_fields: spec.reasoning_fields,
             bypass: policy == Policy::Keep,
             id_seen: false,
             forwarded: true,
@@ -555,7 +555,7 @@ impl Filter {
         let cx = Context {
             policy: self.policy,
             profile: &profile,
-            fields: self.fields,
+            fields: self.reasoning_fields.names(self.format),
             bytes,
             envelope: &head.envelope,
             stand,
@@ -629,6 +629,7 @@ impl Filter {
 
     /// Write what the lanes hold in events of our own.
     pub(super) fn flush(&mut self, more: More, scratch: &mut Scratch, sink: &mut Sink) {
+        let fields = self.reasoning_fields.names(self.format);
         for lane in self.lanes.iter_mut() {
             scratch.text.clear();
             scratch.thinking.clear();
@@ -639,8 +640,7 @@ impl Filter {
             if scratch.text.is_empty() && scratch.thinking.is_empty() {
                 continue;
             }
-            let says =
-                Says { index: lane.out_index, fields: self.fields, thinking: &scratch.thinking, text: &scratch.text };
+            let says = Says { index: lane.out_index, fields, thinking: &scratch.thinking, text: &scratch.text };
             scratch.joined.clear();
             envelope::write(lane.shape, &self.members, says, &mut scratch.joined);
             sink.push(&scratch.joined);

@@ -68,13 +68,13 @@ impl Template {
     #[inline]
     pub(crate) fn matches(&self, input: &[u8]) -> Option<Match> {
         let (mut at, mut from, mut holes) = (0, 0, [Span::default(); HOLES_MAX]);
-        for nth in 0..self.pieces {
-            let piece = &self.bytes[from..self.ends[nth]];
+        for (nth, &end) in self.ends[..self.pieces].iter().enumerate() {
+            let piece = &self.bytes[from..end];
             if !input.get(at..)?.starts_with(piece) {
                 return None;
             }
             at += piece.len();
-            from = self.ends[nth];
+            from = end;
             if nth + 1 < self.pieces {
                 let start = at;
                 at = string::line_end(input, start)?;
