@@ -41,6 +41,13 @@ impl Framer {
         !self.oversize
     }
 
+    /// Between two lines, with nothing carried.
+    #[inline]
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        !self.oversize && (self.carry.is_empty() || self.handed_out)
+    }
+
     /// The next frame of `input` from `*from` on: [`Frame::Event`] (a line with its LF), [`Frame::Blank`] or
     /// [`Frame::Oversize`]; `None` when all of it is used up.
     #[inline]

@@ -575,6 +575,10 @@ fn openai(object: &Json, out: &mut Vec<Delta>) {
         };
         let delta = choice.get("delta").filter(|d| d.truthy()).or_else(|| choice.get("message"));
         if choice.get("text").is_some() && choice.get("delta").is_none() && choice.get("message").is_none() {
+            let reasons = REASON_KEYS.iter().filter_map(|k| choice.get(k)?.text());
+            if let Some(reason) = reasons.into_iter().find(|t| !t.is_empty()) {
+                out.push((index, Kind::Reasoning, reason.clone()));
+            }
             if let Some(text) = choice.get("text").and_then(Json::text).filter(|t| !t.is_empty()) {
                 out.push((index, Kind::Content, text.clone()));
             }

@@ -8,16 +8,27 @@ use memchr::memchr2;
 /// Position of the quote that ends the string whose body starts at `at`; `None` when there is none.
 #[inline]
 #[must_use]
-pub fn end(bytes: &[u8], mut at: usize) -> Option<usize> {
-    // Most keys and deltas are shorter than a vector: a few plain steps are cheaper than a call.
-    let near = bytes.len().min(at + 8);
-    while at < near {
-        match bytes[at] {
-            b'"' => return Some(at),
-            b'\\' => break,
-            _ => at += 1,
+pub fn end(bytes: &[u8], at: usize) -> Option<usize> {
+    // Most keys and deltas are shorter than two vectors: a few words at a time are cheaper than a call.
+    let mut near = at;
+    for _ in 0..4 {
+        let Some(word) = word_at(bytes, near) else { break };
+        let hits = equal_bytes(word, b'"') | equal_bytes(word, b'\\');
+        if hits == 0 {
+            near += 8;
+            continue;
         }
+        let found = near + hits.trailing_zeros() as usize / 8;
+        if bytes[found] == b'"' {
+            return Some(found);
+        }
+        near = found;
+        break;
     }
+    end_far(bytes, near)
+}
+
+fn end_far(bytes: &[u8], mut at: usize) -> Option<usize> {
     loop {
         let found = at + memchr2(b'"', b'\\', bytes.get(at..)?)?;
         if bytes[found] == b'"' {
@@ -25,6 +36,50 @@ pub fn end(bytes: &[u8], mut at: usize) -> Option<usize> {
         }
         at = found + 2;
     }
+}
+
+/// As [`end`], for a string that must lie in one line: `None` when a control character comes before the quote.
+#[inline]
+#[must_use]
+pub fn line_end(bytes: &[u8], at: usize) -> Option<usize> {
+    let mut near = at;
+    for _ in 0..8 {
+        let Some(word) = word_at(bytes, near) else { break };
+        let hits = equal_bytes(word, b'"') | equal_bytes(word, b'\\') | control_bytes(word);
+        if hits == 0 {
+            near += 8;
+            continue;
+        }
+        let found = near + hits.trailing_zeros() as usize / 8;
+        match bytes[found] {
+            b'"' => return Some(found),
+            b'\\' if bytes.get(found + 1).is_some_and(|byte| *byte >= b' ') => near = found + 2,
+            _ => return None,
+        }
+    }
+    let end = end_far(bytes, near)?;
+    bytes[at..end].iter().all(|byte| *byte >= b' ').then_some(end)
+}
+
+#[inline]
+fn word_at(bytes: &[u8], at: usize) -> Option<u64> {
+    Some(u64::from_le_bytes(*bytes.get(at..)?.first_chunk()?))
+}
+
+const LOW: u64 = 0x0101_0101_0101_0101;
+const HIGH: u64 = 0x8080_8080_8080_8080;
+
+/// High bit of each byte that equals `byte`; right for the lowest one, and only bytes behind a hit may be wrong.
+#[inline]
+fn equal_bytes(word: u64, byte: u8) -> u64 {
+    let same = word ^ (LOW * u64::from(byte));
+    same.wrapping_sub(LOW) & !same & HIGH
+}
+
+/// High bit of each byte below 0x20, with the same promise.
+#[inline]
+fn control_bytes(word: u64) -> u64 {
+    word.wrapping_sub(LOW * 0x20) & !word & HIGH
 }
 
 /// What one unit of text says.
@@ -160,11 +215,19 @@ fn escaped_char(raw: &[u8], at: usize, word: &str, done: usize) -> Escaped {
     Escaped::Agrees { raw_len, word_len: expected.len_utf8() }
 }
 
+/// Is any unit of this (short) text spelled as an escape?
+#[inline]
+#[must_use]
+pub fn has_escape(raw: &[u8]) -> bool {
+    let (words, rest) = raw.as_chunks::<8>();
+    words.iter().any(|word| equal_bytes(u64::from_le_bytes(*word), b'\\') != 0) || rest.contains(&b'\\')
+}
+
 /// Does the raw body of a JSON string spell exactly `word`?
 #[inline]
 #[must_use]
 pub fn spells(raw: &[u8], word: &str) -> bool {
-    raw == word.as_bytes() || (raw.contains(&b'\\') && matches(raw, 0, word) == Match::Full(raw.len()))
+    raw == word.as_bytes() || (has_escape(raw) && matches(raw, 0, word) == Match::Full(raw.len()))
 }
 
 #[cfg(test)]
@@ -180,6 +243,37 @@ mod tests {
         assert_eq!(end(br"abc\", 0), None);
         assert_eq!(end(br"", 0), None);
         assert_eq!(end(br#"abcdefgh\""#, 0), None);
+    }
+
+    /// Every place of each special byte in texts around the word and vector sizes, against a plain loop.
+    #[test]
+    fn ends_agree_with_a_plain_loop() {
+        fn plain(bytes: &[u8], mut at: usize, line: bool) -> Option<usize> {
+            loop {
+                match *bytes.get(at)? {
+                    b'"' => return Some(at),
+                    b'\\' if line && *bytes.get(at + 1)? < b' ' => return None,
+                    b'\\' => at += 2,
+                    byte if line && byte < b' ' => return None,
+                    _ => at += 1,
+                }
+            }
+        }
+        for len in 0..90 {
+            for special in [&b"\\\""[..], b"\n", b"\\\n", b"\"", b"\xff\x80", b"!#[]\x7f", b"\\"] {
+                for place in 0..=len {
+                    let mut text = vec![b'x'; len];
+                    text.splice(place..place, special.iter().copied());
+                    for quote in ["", "\" tail tail tail"] {
+                        text.extend(quote.bytes());
+                        for at in [0, 1, 7] {
+                            assert_eq!(end(&text, at), plain(&text, at, false), "{text:?}");
+                            assert_eq!(line_end(&text, at), plain(&text, at, true), "{text:?}");
+                        }
+                    }
+                }
+            }
+        }
     }
 
     #[test]

@@ -35,6 +35,16 @@ pub fn fields(event: &[u8]) -> Fields {
     fields
 }
 
+/// As [`fields`], for an event of one line.
+#[inline]
+#[must_use]
+pub(crate) fn fields_of_line(event: &[u8]) -> Fields {
+    let Some(value) = event.strip_prefix(b"data:") else { return fields(event) };
+    let start = event.len() - value.len() + usize::from(value.first() == Some(&b' '));
+    let ends = event.iter().rev().take(4).take_while(|byte| matches!(byte, b'\n' | b'\r')).count();
+    Fields { data_lines: 1, data: Span::new(start, start.max(event.len() - ends)), id: false }
+}
+
 /// Copy an event with several `data` lines to `to` so that every byte of the values keeps its place and everything
 /// else is a line end: read as JSON, that is the joined value, and an edit of it is an edit of the event. False when a
 /// line ends inside a string, which is no JSON.

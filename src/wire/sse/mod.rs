@@ -5,8 +5,8 @@
 
 mod event;
 
-pub(crate) use event::only_values;
 pub use event::{Fields, fields};
+pub(crate) use event::{fields_of_line, only_values};
 
 use crate::base::bounds::EVENT_BYTES_MAX;
 use crate::wire::json::scan::Span;
@@ -85,6 +85,8 @@ pub struct Framer {
     fresh: bool,
     /// `carry` was handed out and is to be cleared.
     handed_out: bool,
+    /// Lines of the current event, or the last one; more than two are not counted.
+    lines: u8,
     carry: Vec<u8>,
 }
 
@@ -99,7 +101,15 @@ const BOM: &[u8] = b"\xef\xbb\xbf";
 impl Framer {
     #[must_use]
     pub const fn new() -> Self {
-        Self { at: At::Beginning, cr: Cr::No, in_event: false, fresh: true, handed_out: false, carry: Vec::new() }
+        Self {
+            at: At::Beginning,
+            cr: Cr::No,
+            in_event: false,
+            fresh: true,
+            handed_out: false,
+            lines: 0,
+            carry: Vec::new(),
+        }
     }
 
     /// The bytes of a carried frame; after the last frame of the input, what has come of an event that is not whole.
@@ -123,6 +133,20 @@ impl Framer {
     #[must_use]
     pub fn between_lines(&self) -> bool {
         matches!(self.at, At::Line | At::Field) && !self.fresh
+    }
+
+    /// Between two events, with nothing carried and no LF to come: the next byte begins a line of its own.
+    #[inline]
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.at == At::Line && self.cr == Cr::No && !self.in_event
+    }
+
+    /// The last event has one line only.
+    #[inline]
+    #[must_use]
+    pub fn has_one_line(&self) -> bool {
+        self.lines == 1
     }
 
     /// A comment was written behind the last frame: the LF of a CR LF must not follow any more.
@@ -221,6 +245,7 @@ impl Framer {
                 None
             }
             _ => {
+                self.lines = if self.in_event { 2 } else { 1 };
                 if !self.in_event {
                     self.in_event = true;
                     self.fresh = false;

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::chat::{integer, key_of, parts};
-use super::envelope::Shape;
+use super::envelope::{Shape, digits};
 use super::filter::{Filter, Stand, Verdict, starting};
 use super::lane::{Context, Lane};
 use super::out::Sink;
@@ -153,7 +153,7 @@ impl Filter {
         let before = self.removed_blocks.partition_point(|removed| *removed < index);
         let renumbered = index - u32::try_from(before).unwrap_or(0);
         if before > 0 {
-            scratch.replace(span, &[renumbered.to_string().as_bytes()]);
+            scratch.replace(span, &[digits(renumbered, &mut [0; 10])]);
         }
         let (start, profile) = (self.start, Arc::clone(&self.profile));
         let Some(lane) = self.lanes.get(0, || Lane::new(0, Shape::Anthropic, starting(start, &profile))) else {

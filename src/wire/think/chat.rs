@@ -10,7 +10,7 @@ use crate::wire::json::string;
 #[inline]
 pub(crate) fn key_of(bytes: &[u8], key: Span) -> &[u8] {
     let raw = &bytes[key.start + 1..key.end - 1];
-    if raw.contains(&b'\\') { plain_key(raw) } else { raw }
+    if string::has_escape(raw) { plain_key(raw) } else { raw }
 }
 
 /// The known key that `raw` spells with escapes, else `raw` itself.
@@ -105,9 +105,10 @@ fn openai(cursor: &mut Cursor, head: &mut Head, scratch: &mut Scratch) -> Result
                 let value = cursor.value()?;
                 head.envelope.add(key, value);
             }
-            b"service_tier" | b"provider" | b"obfuscation" => {
+            b"service_tier" | b"provider" => {
                 cursor.value()?;
             }
+            b"obfuscation" => head.volatile = cursor.value()?.text(),
             name => {
                 let error = name == b"error";
                 let said = cursor.value()?.kind != Kind::Null;
@@ -345,7 +346,11 @@ fn root_member(
     }
     let value = cursor.value()?;
     match name {
-        b"model" | b"created_at" => head.envelope.add(key, value),
+        b"model" => head.envelope.add(key, value),
+        b"created_at" => {
+            head.envelope.add(key, value);
+            head.volatile = value.text();
+        }
         b"response" => push_text(scratch, key, value, true),
         b"thinking" => scratch.root_reasons.push(Reason { name: Name::Thinking, value, item: scratch.roots.len() }),
         b"done" => choice.ends |= value.kind == Kind::True,

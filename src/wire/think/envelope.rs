@@ -50,10 +50,23 @@ pub(crate) struct Says<'a> {
     pub(crate) text: &'a [u8],
 }
 
+/// A number in decimal.
+pub(crate) fn digits(mut number: u32, space: &mut [u8; 10]) -> &[u8] {
+    let mut at = space.len();
+    loop {
+        at -= 1;
+        space[at] = b'0' + (number % 10) as u8;
+        number /= 10;
+        if number == 0 {
+            return &space[at..];
+        }
+    }
+}
+
 /// Append one event. `members` is what [`render`] wrote.
 pub(crate) fn write(shape: Shape, members: &[u8], says: Says, to: &mut Vec<u8>) {
-    let index = says.index.to_string();
-    let index = index.as_bytes();
+    let mut space = [0; 10];
+    let index = digits(says.index, &mut space);
     let put = |to: &mut Vec<u8>, parts: &[&[u8]]| parts.iter().for_each(|part| to.extend_from_slice(part));
     let body = |to: &mut Vec<u8>| {
         for field in says.fields.iter().filter(|_| !says.thinking.is_empty()) {
@@ -89,6 +102,34 @@ pub(crate) fn write(shape: Shape, members: &[u8], says: Says, to: &mut Vec<u8>) 
         Shape::Responses => {
             const HEAD: &[u8] = b"event: response.output_text.delta\ndata: {\"type\":\"response.output_text.delta\",";
             put(to, &[HEAD, members, b"\"delta\":\"", says.text, b"\"}\n\n"]);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_in_decimal() {
+        for number in [0, 7, 10, 4_294_967_295] {
+            assert_eq!(digits(number, &mut [0; 10]), number.to_string().as_bytes());
+        }
+    }
+
+    #[test]
+    fn every_shape_is_json() {
+        for shape in
+            [Shape::Chat, Shape::Legacy, Shape::OllamaChat, Shape::OllamaGenerate, Shape::Anthropic, Shape::Responses]
+        {
+            let says = Says { index: 3, fields: &["reasoning", "thinking"], thinking: b"\\u003c", text: b"a\\n" };
+            let mut event = vec![];
+            write(shape, b"\"id\":\"x\",", says, &mut event);
+            let text = String::from_utf8(event).unwrap();
+            let json = text.trim_end().rsplit("data: ").next().unwrap();
+            let value: serde_json::Value = serde_json::from_str(json).unwrap_or_else(|error| panic!("{error}: {text}"));
+            assert!(value.is_object() && text.contains(shape.text_key()), "{text}");
+            assert!(matches!(shape, Shape::OllamaChat | Shape::OllamaGenerate) || text.ends_with("\n\n"));
         }
     }
 }

@@ -8,8 +8,9 @@ use super::envelope::{self, Says, Shape};
 use super::lane::{Context, Effect, Lane};
 use super::out::{Out, Sink};
 use super::scratch::{Choice, Head, Scratch};
-use super::splitter::{More, Splitter};
-use super::{Format, Framing, Policy, Profile, Spec, StartOverride, Stats};
+use super::splitter::{More, Piece, Splitter};
+use super::template::{Holds, Template};
+use super::{Format, Framing, Policy, Profile, ReasoningFields, Spec, StartOverride, Stats};
 use crate::base::bounds::{CHOICES_MAX, QUIET_LINES_MAX, WHOLE_BODY_BYTES_MAX};
 use crate::wire::json::edit::{Item, remove_marked};
 use crate::wire::json::scan::Span;
@@ -21,7 +22,8 @@ use crate::wire::{ndjson, think};
 pub struct Filter {
     framer: Framer,
     pub(super) profile: Arc<Profile>,
-    pub(crate) lanes: Lanes,
+    pub(super) lanes: Lanes,
+    template: Box<Template>,
     /// Members of an event, for events of our own.
     pub(super) members: Vec<u8>,
     /// Anthropic: indexes of the blocks that were removed.
@@ -33,7 +35,7 @@ pub struct Filter {
     format: Format,
     policy: Policy,
     pub(super) start: StartOverride,
-    fields: &'static [&'static str],
+    reasoning_fields: ReasoningFields,
     bypass: bool,
     /// An `id` line was written: some clients take an empty line for an event from then on.
     id_seen: bool,
@@ -55,6 +57,20 @@ enum Framer {
 }
 
 impl Framer {
+    #[inline]
+    fn is_idle(&self) -> bool {
+        match self {
+            Self::Sse(framer) => framer.is_idle(),
+            Self::Ndjson(framer) => framer.is_idle(),
+            Self::Json(_) => false,
+        }
+    }
+
+    /// What ends an event.
+    fn event_end(&self) -> &'static [u8] {
+        if let Self::Sse(_) = self { b"\n\n" } else { b"\n" }
+    }
+
     #[inline]
     fn next(&mut self, input: &[u8], from: &mut usize) -> Option<Frame> {
         match self {
@@ -95,6 +111,11 @@ impl Lanes {
 
     pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Lane> {
         self.first.iter_mut().chain(&mut self.rest)
+    }
+
+    #[inline]
+    pub(crate) fn find(&mut self, index: u32) -> Option<&mut Lane> {
+        self.iter_mut().find(|lane| lane.index == index)
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -187,6 +208,7 @@ impl Filter {
             },
             profile: Arc::clone(&spec.profile),
             lanes: Lanes::default(),
+            template: Box::default(),
             members: Vec::new(),
             removed_blocks: Vec::new(),
             stats: Stats::default(),
@@ -195,7 +217,7 @@ impl Filter {
             format: spec.format,
             policy,
             start: spec.start,
-            fields: spec.fields(),
+            reasoning_fields: spec.reasoning_fields,
             bypass: policy == Policy::Keep,
             id_seen: false,
             forwarded: true,
@@ -233,12 +255,75 @@ impl Filter {
             return;
         }
         let mut from = 0;
-        while let Some(frame) = self.framer.next(input, &mut from) {
-            self.frame(frame, input, out);
+        loop {
+            self.familiar_events(input, &mut from, out);
+            if !self.bypass {
+                let Some(frame) = self.framer.next(input, &mut from) else { return };
+                self.frame(frame, input, out);
+            }
             if self.bypass {
                 out.sink.input(from, input.len());
                 return;
             }
+        }
+    }
+
+    /// Deal with the events that are like the last one and whose text is all of one kind.
+    #[inline]
+    fn familiar_events(&mut self, input: &[u8], from: &mut usize, out: &mut Out) {
+        if !self.framer.is_idle() {
+            return;
+        }
+        while let Some(found) = self.template.matches(&input[*from..]) {
+            let start = *from;
+            *from += found.len;
+            self.template.hit();
+            match self.familiar(&input[start + found.text.start..start + found.text.end]) {
+                Some(true) => {
+                    out.sink.input(start, *from);
+                    self.forwarded = true;
+                    self.data_line_written();
+                }
+                Some(false) => self.dropped(),
+                None => {
+                    let source = Source { bytes: &input[start..*from], input_at: Some(start) };
+                    out.scratch.clear();
+                    let head = self.template.recall(&found, &mut out.scratch);
+                    let verdict = self.choices(source.bytes, &head, Stand::InStream, &mut out.scratch);
+                    self.conclude(source, verdict, out);
+                    if self.turn_off() {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Is an event like the last one, with this text, to be written as it is (true) or dropped (false)? `None`: it has
+    /// to be read in full.
+    #[inline]
+    fn familiar(&mut self, text: &[u8]) -> Option<bool> {
+        let may_drop =
+            self.policy == Policy::Strip && self.template.hollow && !self.members.is_empty() && !text.is_empty();
+        let lane = self.lanes.find(self.template.index)?;
+        match (self.template.holds(), self.policy) {
+            (Holds::Thinking, Policy::Separate) => Some(true),
+            (Holds::Thinking, Policy::Strip) if may_drop => {
+                self.stats.removed_bytes += text.len() as u64 + 2;
+                Some(false)
+            }
+            (Holds::Thinking, _) => None,
+            (Holds::Text, Policy::Wrap) => lane.passes_wrap(text),
+            (Holds::Text, _) if !lane.held.is_empty() => None,
+            (Holds::Text, _) => match lane.splitter.plain(&self.profile, text)? {
+                Piece::Visible if self.policy == Policy::Strip && self.template.beside => None,
+                Piece::Visible => (!lane.watch(&self.profile, text, &mut self.stats)).then_some(true),
+                _ if may_drop => {
+                    self.stats.removed_bytes += text.len() as u64;
+                    Some(false)
+                }
+                _ => None,
+            },
         }
     }
 
@@ -378,9 +463,13 @@ impl Filter {
     fn event(&mut self, source: Source, out: &mut Out) {
         let verdict = self.read_event(source, Stand::InStream, out).unwrap_or(Verdict::Untouched);
         self.conclude(source, verdict, out);
-        if self.forwarded && self.all_done() {
-            self.bypass = true;
-        }
+        self.turn_off();
+    }
+
+    /// After an event that was written: is there nothing left to do?
+    fn turn_off(&mut self) -> bool {
+        self.bypass |= self.forwarded && self.all_done();
+        self.bypass
     }
 
     /// The rest of a body that ended without the end of its event. False when it is not whole.
@@ -400,10 +489,11 @@ impl Filter {
     /// Find the JSON text of an event and work on it. `None` when there is none.
     fn read_event(&mut self, source: Source, stand: Stand, out: &mut Out) -> Option<Verdict> {
         out.scratch.clear();
-        let Framer::Sse(_) = self.framer else {
+        let Framer::Sse(framer) = &self.framer else {
             return self.json_or_mark(source.bytes, Span::new(0, source.bytes.len()), stand, out);
         };
-        let fields = sse::fields(source.bytes);
+        let one_line = framer.has_one_line();
+        let fields = if one_line { sse::fields_of_line(source.bytes) } else { sse::fields(source.bytes) };
         self.id_seen |= fields.id;
         match fields.data_lines {
             0 => None,
@@ -431,7 +521,7 @@ impl Filter {
     fn json(&mut self, bytes: &[u8], span: Span, stand: Stand, out: &mut Out) -> Option<Verdict> {
         let (scratch, sink) = (&mut out.scratch, &mut out.sink);
         scratch.clear();
-        let bytes = &bytes[..span.end];
+        let (event, bytes) = (bytes, &bytes[..span.end]);
         let family = match self.format {
             Format::OllamaChat | Format::OllamaGenerate => Family::Ollama,
             Format::OpenAiChat | Format::OpenAiCompletions => Family::OpenAi,
@@ -442,7 +532,21 @@ impl Filter {
         if head.error && stand == Stand::InStream && scratch.choices.iter().all(|choice| !choice.ends) {
             self.flush(More::No, scratch, sink);
         }
-        Some(self.choices(bytes, &head, stand, scratch))
+        let verdict = self.choices(bytes, &head, stand, scratch);
+        if self.is_plain_event(stand) {
+            self.template.learn(event, self.framer.event_end(), &head, scratch);
+        }
+        Some(verdict)
+    }
+
+    /// The event's own bytes were read, so that others can be compared with them.
+    fn is_plain_event(&self, stand: Stand) -> bool {
+        let one_line = match &self.framer {
+            Framer::Sse(framer) => framer.has_one_line(),
+            Framer::Ndjson(_) => true,
+            Framer::Json(_) => false,
+        };
+        one_line && stand == Stand::InStream
     }
 
     /// Let each lane of an event work.
@@ -451,7 +555,7 @@ impl Filter {
         let cx = Context {
             policy: self.policy,
             profile: &profile,
-            fields: self.fields,
+            fields: self.reasoning_fields.names(self.format),
             bytes,
             envelope: &head.envelope,
             stand,
@@ -509,18 +613,23 @@ impl Filter {
                 self.stats.edited_events += 1;
             }
             Verdict::Dropped => {
-                self.forwarded = false;
-                self.after_drop = true;
-                self.blanks_go = true;
-                self.stats.dropped_events += 1;
+                self.dropped();
                 return;
             }
         }
         self.data_line_written();
     }
 
+    fn dropped(&mut self) {
+        self.forwarded = false;
+        self.after_drop = true;
+        self.blanks_go = true;
+        self.stats.dropped_events += 1;
+    }
+
     /// Write what the lanes hold in events of our own.
     pub(super) fn flush(&mut self, more: More, scratch: &mut Scratch, sink: &mut Sink) {
+        let fields = self.reasoning_fields.names(self.format);
         for lane in self.lanes.iter_mut() {
             scratch.text.clear();
             scratch.thinking.clear();
@@ -531,8 +640,7 @@ impl Filter {
             if scratch.text.is_empty() && scratch.thinking.is_empty() {
                 continue;
             }
-            let says =
-                Says { index: lane.out_index, fields: self.fields, thinking: &scratch.thinking, text: &scratch.text };
+            let says = Says { index: lane.out_index, fields, thinking: &scratch.thinking, text: &scratch.text };
             scratch.joined.clear();
             envelope::write(lane.shape, &self.members, says, &mut scratch.joined);
             sink.push(&scratch.joined);

@@ -224,34 +224,49 @@ impl Lane {
         if scratch.text.is_empty() {
             return;
         }
-        let mut members = Vec::new();
+        let mut members = std::mem::take(&mut scratch.repeated);
+        members.clear();
         envelope::render(cx.envelope, cx.bytes, &mut members);
         let says = Says { index: self.out_index, fields: cx.fields, thinking: &scratch.thinking, text: &scratch.text };
         envelope::write(self.shape, &members, says, &mut scratch.ahead);
+        scratch.repeated = members;
         scratch.thinking.clear();
         scratch.text.clear();
     }
 
-    /// Count a close that nothing opened, once.
-    fn watch(&mut self, profile: &Profile, raw: &[u8], stats: &mut Stats) {
+    /// Count a close that nothing opened, once; true when it is met.
+    #[inline]
+    pub(crate) fn watch(&mut self, profile: &Profile, raw: &[u8], stats: &mut Stats) -> bool {
         if self.dangling || !self.splitter.watches_closes(profile) {
-            return;
+            return false;
         }
-        let found = if self.watched.is_empty() {
-            profile.closes.find(raw, 0).map(|(at, found)| (found, &raw[at..]))
+        let seen = self.watched.is_empty();
+        let found = if seen {
+            profile.closes.find(raw, 0)
         } else {
             self.watched.extend_from_slice(raw);
-            profile.closes.find(&self.watched, 0).map(|(at, found)| (found, &self.watched[at..]))
+            profile.closes.find(&self.watched, 0)
         };
         match found {
-            Some((Found::Full(..), _)) => {
+            Some((_, Found::Full(..))) => {
                 self.dangling = true;
                 stats.dangling_close += 1;
-                self.watched = Vec::new();
+                self.watched.clear();
             }
-            Some((Found::Partial, rest)) => self.watched = rest.to_vec(),
-            _ => self.watched.clear(),
+            Some((at, _)) if seen => self.watched.extend_from_slice(&raw[at..]),
+            Some((at, _)) => drop(self.watched.drain(..at)),
+            None => self.watched.clear(),
         }
+        self.dangling
+    }
+
+    /// Wrap: a text with nothing before it to close passes as it is.
+    pub(crate) fn passes_wrap(&mut self, text: &[u8]) -> Option<bool> {
+        if self.wrapped {
+            return None;
+        }
+        self.said |= !text.is_empty();
+        Some(true)
     }
 
     /// Nothing that may follow needs a look, fields aside.
@@ -428,9 +443,11 @@ impl Lane {
             if reason.name != Name::Part {
                 continue;
             }
-            let mut thought = Vec::new();
+            let mut thought = std::mem::take(&mut scratch.repeated);
+            thought.clear();
             super::chat::texts_of(cx.bytes, reason.value, &mut thought);
             if thought.is_empty() {
+                scratch.repeated = thought;
                 continue;
             }
             let open = self.wrap_open();
@@ -443,6 +460,7 @@ impl Lane {
             };
             let part = scratch.parts[reason.item].span;
             scratch.replace(part, &[b"{\"type\":\"text\",\"text\":\"", open, &thought, close, b"\"}"]);
+            scratch.repeated = thought;
             touched = true;
         }
         touched

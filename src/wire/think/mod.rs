@@ -18,6 +18,7 @@ mod responses;
 mod scratch;
 mod splitter;
 pub mod table;
+mod template;
 mod whole;
 
 use std::sync::Arc;
@@ -125,13 +126,16 @@ impl Spec {
             policy => policy,
         }
     }
+}
 
-    pub(crate) fn fields(&self) -> &'static [&'static str] {
-        match (self.format, self.reasoning_fields) {
+impl ReasoningFields {
+    /// The members' names; Ollama's dialect has its own.
+    pub(crate) fn names(self, format: Format) -> &'static [&'static str] {
+        match (format, self) {
             (Format::OllamaChat | Format::OllamaGenerate, _) => &["thinking"],
-            (_, ReasoningFields::ReasoningContent) => &["reasoning_content"],
-            (_, ReasoningFields::Reasoning) => &["reasoning"],
-            (_, ReasoningFields::Both) => &["reasoning_content", "reasoning"],
+            (_, Self::ReasoningContent) => &["reasoning_content"],
+            (_, Self::Reasoning) => &["reasoning"],
+            (_, Self::Both) => &["reasoning_content", "reasoning"],
         }
     }
 }

@@ -91,6 +91,8 @@ pub(crate) struct Head {
     /// Something besides the choices is said: usage, an error, a member nobody knows.
     pub(crate) keeps: bool,
     pub(crate) error: bool,
+    /// The body of a string that is different in every event.
+    pub(crate) volatile: Option<Span>,
     /// Ollama: the text is in `message` (chat), not in `response` (generate).
     pub(crate) in_message: bool,
 }
@@ -123,6 +125,8 @@ pub(crate) struct Scratch {
     pub(crate) text: Vec<u8>,
     /// Events of our own that come before the event.
     pub(crate) ahead: Vec<u8>,
+    /// Members or texts that are repeated elsewhere.
+    pub(crate) repeated: Vec<u8>,
     /// The values of an event with several data lines.
     pub(crate) values: Vec<u8>,
 }
