@@ -110,7 +110,7 @@ fn run_command() -> Command {
             option("upstream-core", "N", "The core of the mock server").value_parser(value_parser!(usize)),
             switch("no-pin", "Bind nothing to a core"),
             option("turn", "N", "Writes that a mock stream may do before the next one's turn")
-                .default_value("1000000")
+                .default_value("1")
                 .value_parser(value_parser!(u32).range(1..)),
             whole("sources", "N", "Connect from N loopback addresses, 127.0.0.1 to 127.0.0.N (at most 250)"),
             option("out", "FOLDER", "Write report.json, report.txt, latency.svg and cpu.svg there"),
@@ -125,7 +125,7 @@ fn upstream_command() -> Command {
             option("listen", "ADDR", "Where it listens").default_value("127.0.0.1:9100"),
             option("script", "NAME", "What models that are no script answer").default_value("mock-stream-e50-b200-p20"),
             option("turn", "N", "Writes that a stream may do before the next one's turn")
-                .default_value("1000000")
+                .default_value("1")
                 .value_parser(value_parser!(u32).range(1..)),
             option("core", "N", "Bind its thread to this core").value_parser(value_parser!(usize)),
         ])

@@ -383,10 +383,6 @@ impl Engine {
         let connection = &mut self.connections[index];
         self.tally.requests += 1;
         self.tally.latency.record(now.saturating_sub(connection.intended));
-        let kind = &self.load.kinds[connection.kind];
-        if connection.reply.events() == 1 && kind.expected.shape() == crate::script::Shape::Json {
-            self.tally.first_event.record(now.saturating_sub(connection.intended));
-        }
         connection.served += 1;
         if self.load.fresh || !connection.reply.keep_alive() {
             connection.close();
