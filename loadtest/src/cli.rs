@@ -225,6 +225,7 @@ fn serve(arguments: &ArgMatches) -> Result<End, Failure> {
         fallback: text(arguments, "script").unwrap_or_default().to_owned(),
         turn: arguments.get_one("turn").copied().unwrap_or(1),
         core: arguments.get_one("core").copied(),
+        outage: None,
     };
     let mock = Mock::start(&settings).map_err(|error| match error.kind() {
         io::ErrorKind::InvalidInput => usage(error.to_string()),
@@ -382,6 +383,7 @@ fn plan(arguments: &ArgMatches) -> Result<Plan, Failure> {
         fallback: "mock-json".to_owned(),
         turn: arguments.get_one("turn").copied().unwrap_or(1),
         core: cores(arguments, "upstream-core", 1),
+        outage: scenario.outage(),
     });
     Ok(Plan {
         rounds: arguments.get_one("rounds").copied().unwrap_or(3),

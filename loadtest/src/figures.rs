@@ -36,6 +36,7 @@ pub const ALL: &[Row] = &[
     row("cpu_us_per_event", "CPU per upstream event, µs", 2, Better::Lower),
     row("cpu_user_percent", "of it in user mode, %", 0, Better::Neither),
     row("cpu_busy_percent", "CPU in use, % of a core", 0, Better::Neither),
+    row("cpu_waiting_percent", "ready without a core, % of the time", 0, Better::Neither),
     row("kb_per_stream", "memory per stream (PSS), KB", 1, Better::Lower),
     row("rss_kb_per_stream", "memory per stream (RSS), KB", 1, Better::Lower),
     row("pss_mb", "memory at the end (PSS), MB", 1, Better::Lower),

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crate::client::engine::{Engine, Load, Mode};
+use crate::client::request::Outcome;
 use crate::client::tally::{Tally, Times};
 use crate::figures::Figures;
 use crate::scenario::Scenario;
@@ -122,14 +123,19 @@ fn flow(load: &Load, subject: &Subject, setting: &mut Setting<'_>) -> io::Result
         }
         put("cpu_user_percent", used.user_share * 100.0);
         put("cpu_busy_percent", micros / seconds / 10_000.0);
+        put("cpu_waiting_percent", used.waiting_ns as f64 / seconds / 1e7);
         let after = proc::holdings(&pids);
-        holding_figures(&mut put, &before_any, &after, load.connections);
+        holding_figures(&mut put, &after);
+        if load.slow.is_some() {
+            per_stream(&mut put, &before_any, &after, load.connections);
+        }
         if let Some(growth) = growth(&samples) {
             put("memory_growth_percent", growth);
         }
     }
     drop(engine);
-    if load.abandon.is_some() {
+    let leaves = load.kinds.iter().any(|kind| kind.outcome == Outcome::Stalled);
+    if leaves || load.abandon.is_some() {
         left_behind(&pids, &before_any, setting, &mut put);
     }
     Ok(Round { figures, tally })
@@ -152,10 +158,13 @@ fn run_sliced(
     }
 }
 
-fn holding_figures(put: &mut impl FnMut(&str, f64), before: &Holdings, after: &Holdings, streams: usize) {
+fn per_stream(put: &mut impl FnMut(&str, f64), before: &Holdings, after: &Holdings, streams: usize) {
     let each = |after: u64, before: u64| after.saturating_sub(before) as f64 / streams.max(1) as f64;
     put("kb_per_stream", each(after.pss_kb, before.pss_kb));
     put("rss_kb_per_stream", each(after.rss_kb, before.rss_kb));
+}
+
+fn holding_figures(put: &mut impl FnMut(&str, f64), after: &Holdings) {
     put("pss_mb", after.pss_kb as f64 / 1024.0);
     put("descriptors", after.descriptors as f64);
     put("threads", after.threads as f64);
@@ -230,7 +239,8 @@ fn hold(load: &Load, subject: &Subject, setting: &mut Setting<'_>) -> io::Result
     };
     put("streams_held", held as f64);
     if !pids.is_empty() {
-        holding_figures(&mut put, &before, &after, held);
+        holding_figures(&mut put, &after);
+        per_stream(&mut put, &before, &after, held);
     }
     let mut tally = engine.take_tally();
     if held < all && tally.errors() == 0 {

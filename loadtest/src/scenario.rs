@@ -9,6 +9,7 @@ use crate::client::engine::{Mode, SlowReader};
 use crate::client::request::{Outcome, Wanted};
 use crate::client::schedule::Spacing;
 use crate::script::{Dialect, Script};
+use crate::upstream::Outage;
 
 /// Connections of one scenario at most.
 pub const CONNECTIONS_MAX: usize = 200_000;
@@ -28,6 +29,8 @@ pub const EMBEDDED: &[(&str, &str)] = &[
     ("disconnects", include_str!("../scenarios/disconnects.yaml")),
     ("churn", include_str!("../scenarios/churn.yaml")),
     ("faults", include_str!("../scenarios/faults.yaml")),
+    ("stalls", include_str!("../scenarios/stalls.yaml")),
+    ("outages", include_str!("../scenarios/outages.yaml")),
     ("soak", include_str!("../scenarios/soak.yaml")),
 ];
 
@@ -65,6 +68,8 @@ pub struct Scenario {
     /// Streams are left after a number of events between these two.
     #[serde(default)]
     pub abandon_after: Option<(u32, u32)>,
+    #[serde(default)]
+    outage: Option<OutageText>,
     /// The mix.
     pub requests: Vec<Request>,
     /// Names of figures and the most they may be.
@@ -95,6 +100,15 @@ struct SlowReaderText {
     bytes: usize,
     #[serde(deserialize_with = "duration")]
     every: Duration,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OutageText {
+    #[serde(deserialize_with = "duration")]
+    every: Duration,
+    #[serde(deserialize_with = "duration")]
+    length: Duration,
 }
 
 /// A kind of request in the mix.
@@ -272,6 +286,12 @@ impl Scenario {
     pub fn set_rate(&mut self, rate: f64) {
         self.mode = ModeName::Open;
         self.rate = rate;
+    }
+
+    /// When the mock server refuses connections.
+    #[must_use]
+    pub fn outage(&self) -> Option<Outage> {
+        self.outage.map(|outage| Outage { every: outage.every, length: outage.length })
     }
 
     /// How slow readers read.
