@@ -59,6 +59,7 @@ pub const ALL: &[Row] = &[
     row("lateness_max_us", "event lateness max, µs", 0, Better::Lower),
     row("streams_held", "streams held", 0, Better::Neither),
     row("upstream_streams_left", "upstream streams left running", 0, Better::Lower),
+    row("error_replies_percent", "errors in answer to an upstream's, %", 0, Better::Lower),
     row("abandoned", "streams left on purpose", 0, Better::Neither),
     row("connects", "connections opened", 0, Better::Neither),
     row("resent", "requests sent again", 0, Better::Lower),

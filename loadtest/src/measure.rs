@@ -61,6 +61,8 @@ pub fn measure(load: &Load, subject: &Subject, setting: &mut Setting<'_>) -> io:
     for (name, count) in counts {
         figures.insert(name.into(), count as f64);
     }
+    let share = tally.error_replies as f64 / tally.requests.max(1) as f64;
+    figures.insert("error_replies_percent".into(), share * 100.0);
     time_figures(figures, "latency", &tally.latency);
     time_figures(figures, "first_event", &tally.first_event);
     time_figures(figures, "lateness", &tally.lateness);

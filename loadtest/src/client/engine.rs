@@ -374,6 +374,8 @@ impl Engine {
         if let Err(fault) = connection.reply.verdict(kind) {
             return self.wrong(index, fault);
         }
+        self.tally.error_replies +=
+            u64::from(kind.outcome == Outcome::WholeOrStatus && connection.reply.status() >= 400);
         self.right(index);
     }
 
