@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use crate::client::engine::{Engine, Load, Mode};
+use crate::client::engine::Engine;
+use crate::client::load::{Load, Mode};
 use crate::client::request::Outcome;
 use crate::client::tally::{Tally, Times};
 use crate::figures::Figures;

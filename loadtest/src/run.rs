@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::client::check::{Strictness, Thinking};
-use crate::client::engine::Load;
+use crate::client::load::Load;
 use crate::client::request::{Common, Kind};
 use crate::measure::{Round, Setting, measure};
 use crate::progress::Progress;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer};
 
-use crate::client::engine::{Mode, SlowReader};
+use crate::client::load::{Mode, SlowReader};
 use crate::client::request::{Outcome, Wanted};
 use crate::client::schedule::Spacing;
 use crate::script::{Dialect, Script};
@@ -21,6 +21,7 @@ pub const EMBEDDED: &[(&str, &str)] = &[
     ("think", include_str!("../scenarios/think.yaml")),
     ("think-paced", include_str!("../scenarios/think-paced.yaml")),
     ("paced", include_str!("../scenarios/paced.yaml")),
+    ("crowd", include_str!("../scenarios/crowd.yaml")),
     ("idle", include_str!("../scenarios/idle.yaml")),
     ("steady", include_str!("../scenarios/steady.yaml")),
     ("mixed", include_str!("../scenarios/mixed.yaml")),

@@ -225,6 +225,30 @@ fn a_spawned_process_is_measured_and_ended() {
 }
 
 #[test]
+fn a_running_process_is_measured_by_its_number() {
+    let upstream = Upstream::start();
+    let (url, pid) = (format!("http://{}", upstream.address), upstream.child.id().to_string());
+    let (_, report) = run(&[
+        "stream",
+        "--url",
+        &url,
+        "--pid",
+        &pid,
+        "--requests",
+        "60",
+        "--duration",
+        "5s",
+        "--no-bounds",
+        "--thinking",
+        "kept",
+    ]);
+    assert_eq!(figure(&report, "requests"), 60.0);
+    assert!(figure(&report, "cpu_us_per_event") > 0.1);
+    assert_eq!(figure(&report, "threads"), 2.0);
+    assert!(TcpStream::connect(upstream.address).is_ok(), "it was not ours to end");
+}
+
+#[test]
 fn held_streams_are_held_and_weighed() {
     let spawn = format!("{BINARY} upstream --listen {{listen}}");
     let arguments =
