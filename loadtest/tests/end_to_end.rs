@@ -116,6 +116,9 @@ fn faults(scenario: &str, tamper: fn(Vec<u8>) -> Vec<u8>) -> serde_json::Value {
         "--thinking",
         "kept",
     ]);
+    if scenario.ends_with(".yaml") {
+        std::fs::remove_file(scenario).unwrap();
+    }
     let found = report["subjects"][0]["faults"].clone();
     let errors = figure(&report, "errors");
     assert_eq!(status, i32::from(errors > 0.0), "exit status follows the bound: {report}");
