@@ -60,6 +60,7 @@ pub const ALL: &[Row] = &[
     row("streams_held", "streams held", 0, Better::Neither),
     row("upstream_streams_left", "upstream streams left running", 0, Better::Lower),
     row("error_replies_percent", "errors in answer to an upstream's, %", 0, Better::Lower),
+    row("upstream_requests_percent", "requests that reached the upstream, %", 1, Better::Lower),
     row("abandoned", "streams left on purpose", 0, Better::Neither),
     row("connects", "connections opened", 0, Better::Neither),
     row("resent", "requests sent again", 0, Better::Lower),

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crate::client::engine::Engine;
-use crate::client::load::{Load, Mode};
+use crate::client::load::{Load, Mode, Sameness};
 use crate::client::request::Outcome;
 use crate::client::tally::{Tally, Times};
 use crate::figures::Figures;
@@ -96,6 +96,9 @@ fn flow(load: &Load, subject: &Subject, setting: &mut Setting<'_>) -> io::Result
         engine.take_tally();
     }
     let pids = subject.processes();
+    let upstream_requests =
+        |setting: &Setting<'_>| setting.upstream.as_ref().map(|s| s.requests.load(Ordering::Relaxed));
+    let asked_before = upstream_requests(setting);
     let (begun, clock) = (Instant::now(), proc::cpu(&pids));
     let (mut samples, mut next_sample) = (Vec::new(), Duration::ZERO);
     run_sliced(&mut engine, duration, exhausted, |done| {
@@ -113,6 +116,11 @@ fn flow(load: &Load, subject: &Subject, setting: &mut Setting<'_>) -> io::Result
         figures.insert(name.into(), value);
     };
     put("requests_per_second", tally.requests as f64 / seconds);
+    if let (Some(before), Some(after)) = (asked_before, upstream_requests(setting))
+        && load.sameness != Sameness::Unique
+    {
+        put("upstream_requests_percent", (after - before) as f64 * 100.0 / tally.requests.max(1) as f64);
+    }
     if tally.events > 0 {
         put("events_per_second", tally.upstream_events / seconds);
     }

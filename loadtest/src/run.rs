@@ -159,6 +159,7 @@ fn load(plan: &Plan, target: &Target, address: SocketAddr) -> io::Result<Load> {
         slow: scenario.slow_reader(),
         abandon: scenario.abandon_after,
         timeout: scenario.timeout,
+        sameness: scenario.sameness(),
         requests_max: plan.requests_max,
     })
 }

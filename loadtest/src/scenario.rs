@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer};
 
-use crate::client::load::{Mode, SlowReader};
+use crate::client::load::{Mode, Sameness, SlowReader};
 use crate::client::request::{Outcome, Wanted};
 use crate::client::schedule::Spacing;
 use crate::script::{Dialect, Script};
@@ -24,6 +24,9 @@ pub const EMBEDDED: &[(&str, &str)] = &[
     ("crowd", include_str!("../scenarios/crowd.yaml")),
     ("idle", include_str!("../scenarios/idle.yaml")),
     ("steady", include_str!("../scenarios/steady.yaml")),
+    ("cache-hot", include_str!("../scenarios/cache-hot.yaml")),
+    ("cache-disk", include_str!("../scenarios/cache-disk.yaml")),
+    ("join", include_str!("../scenarios/join.yaml")),
     ("mixed", include_str!("../scenarios/mixed.yaml")),
     ("hostile", include_str!("../scenarios/hostile.yaml")),
     ("slow-readers", include_str!("../scenarios/slow-readers.yaml")),
@@ -69,6 +72,10 @@ pub struct Scenario {
     /// Streams are left after a number of events between these two.
     #[serde(default)]
     pub abandon_after: Option<(u32, u32)>,
+    #[serde(default)]
+    distinct_requests: Option<u64>,
+    #[serde(default)]
+    identical_in_a_row: Option<u64>,
     #[serde(default)]
     outage: Option<OutageText>,
     /// The mix.
@@ -259,6 +266,9 @@ impl Scenario {
         if self.abandon_after.is_some_and(|(low, high)| low > high || low == 0) {
             return Err("`abandon_after` is [least, most], from 1".into());
         }
+        if self.distinct_requests.is_some() && self.identical_in_a_row.is_some() {
+            return Err("`distinct_requests` and `identical_in_a_row` exclude one another".into());
+        }
         for (name, bound) in &self.bounds {
             if matches!(bound, Bound::Times(_)) && bound.relative().is_none() {
                 return Err(format!("the bound `{name}` is a number or `2 x nginx`"));
@@ -287,6 +297,16 @@ impl Scenario {
     pub fn set_rate(&mut self, rate: f64) {
         self.mode = ModeName::Open;
         self.rate = rate;
+    }
+
+    /// Which requests are the same to the byte.
+    #[must_use]
+    pub fn sameness(&self) -> Sameness {
+        match (self.distinct_requests, self.identical_in_a_row) {
+            (Some(count), _) => Sameness::Cycle(count),
+            (None, Some(count)) => Sameness::Group(count),
+            (None, None) => Sameness::Unique,
+        }
     }
 
     /// When the mock server refuses connections.
@@ -381,6 +401,7 @@ mod tests {
             (good.to_owned() + "colour: red\n", "colour"),
             (good.to_owned() + "bounds: {errors: lots}\n", "errors"),
             (good.to_owned() + "abandon_after: [5, 2]\n", "abandon_after"),
+            (good.to_owned() + "distinct_requests: 5\nidentical_in_a_row: 2\n", "exclude"),
             (good.replace("[{model: mock-json}]", "[]"), "requests"),
         ] {
             let error = Scenario::parse(&change).unwrap_err();

@@ -262,6 +262,17 @@ fn held_streams_are_held_and_weighed() {
 }
 
 #[test]
+fn what_reaches_the_upstream_is_counted() {
+    let arguments =
+        ["cache-hot", "--versus", "direct", "--duration", "300ms", "--warmup", "100ms", "--connections", "4"];
+    let (status, report) = run(&arguments);
+    assert_eq!(status, 1, "nothing is cached without a proxy");
+    let share = figure(&report, "upstream_requests_percent");
+    assert!((95.0..105.0).contains(&share), "{share}");
+    assert_eq!(figure(&report, "errors"), 0.0);
+}
+
+#[test]
 fn an_open_loop_keeps_its_rate() {
     let arguments =
         ["json", "--versus", "direct", "--rate", "200", "--duration", "2s", "--warmup", "100ms", "--no-bounds"];

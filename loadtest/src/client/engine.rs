@@ -172,7 +172,7 @@ impl Engine {
     fn start(&mut self, index: usize, intended: u64) {
         self.issued += 1;
         let kind = self.choose();
-        let number = nonce(self.issued);
+        let number = nonce(self.load.sameness.identity(self.issued - 1));
         let abandon_after = self.load.abandon.map(|(low, high)| low + self.below(high.saturating_sub(low) + 1));
         let closed_loop = self.schedule.is_none();
         let now = self.now();

@@ -47,6 +47,44 @@ pub struct Load {
     pub abandon: Option<(u32, u32)>,
     /// A request that takes longer is an error.
     pub timeout: Duration,
+    /// Which requests are the same.
+    pub sameness: Sameness,
     /// Stop after so many requests.
     pub requests_max: Option<u64>,
+}
+
+/// Which requests are the same to the byte.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sameness {
+    /// None.
+    Unique,
+    /// So many different ones, again and again.
+    Cycle(u64),
+    /// So many in a row, then the next.
+    Group(u64),
+}
+
+impl Sameness {
+    /// Which one the request with this number is.
+    #[must_use]
+    pub fn identity(self, number: u64) -> u64 {
+        match self {
+            Sameness::Unique => number,
+            Sameness::Cycle(count) => number % count.max(1),
+            Sameness::Group(count) => number / count.max(1),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_repeat_as_said() {
+        let first = |sameness: Sameness| (0..6).map(|number| sameness.identity(number)).collect::<Vec<_>>();
+        assert_eq!(first(Sameness::Unique), [0, 1, 2, 3, 4, 5]);
+        assert_eq!(first(Sameness::Cycle(2)), [0, 1, 0, 1, 0, 1]);
+        assert_eq!(first(Sameness::Group(3)), [0, 0, 0, 1, 1, 1]);
+    }
 }
