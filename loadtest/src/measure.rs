@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use crate::client::engine::{Engine, Load, Mode};
+use crate::client::engine::Engine;
+use crate::client::load::{Load, Mode, Sameness};
+use crate::client::request::Outcome;
 use crate::client::tally::{Tally, Times};
 use crate::figures::Figures;
 use crate::scenario::Scenario;
@@ -60,6 +62,8 @@ pub fn measure(load: &Load, subject: &Subject, setting: &mut Setting<'_>) -> io:
     for (name, count) in counts {
         figures.insert(name.into(), count as f64);
     }
+    let share = tally.error_replies as f64 / tally.requests.max(1) as f64;
+    figures.insert("error_replies_percent".into(), share * 100.0);
     time_figures(figures, "latency", &tally.latency);
     time_figures(figures, "first_event", &tally.first_event);
     time_figures(figures, "lateness", &tally.lateness);
@@ -92,6 +96,9 @@ fn flow(load: &Load, subject: &Subject, setting: &mut Setting<'_>) -> io::Result
         engine.take_tally();
     }
     let pids = subject.processes();
+    let upstream_requests =
+        |setting: &Setting<'_>| setting.upstream.as_ref().map(|s| s.requests.load(Ordering::Relaxed));
+    let asked_before = upstream_requests(setting);
     let (begun, clock) = (Instant::now(), proc::cpu(&pids));
     let (mut samples, mut next_sample) = (Vec::new(), Duration::ZERO);
     run_sliced(&mut engine, duration, exhausted, |done| {
@@ -109,6 +116,11 @@ fn flow(load: &Load, subject: &Subject, setting: &mut Setting<'_>) -> io::Result
         figures.insert(name.into(), value);
     };
     put("requests_per_second", tally.requests as f64 / seconds);
+    if let (Some(before), Some(after)) = (asked_before, upstream_requests(setting))
+        && load.sameness != Sameness::Unique
+    {
+        put("upstream_requests_percent", (after - before) as f64 * 100.0 / tally.requests.max(1) as f64);
+    }
     if tally.events > 0 {
         put("events_per_second", tally.upstream_events / seconds);
     }
@@ -122,14 +134,19 @@ fn flow(load: &Load, subject: &Subject, setting: &mut Setting<'_>) -> io::Result
         }
         put("cpu_user_percent", used.user_share * 100.0);
         put("cpu_busy_percent", micros / seconds / 10_000.0);
+        put("cpu_waiting_percent", used.waiting_ns as f64 / seconds / 1e7);
         let after = proc::holdings(&pids);
-        holding_figures(&mut put, &before_any, &after, load.connections);
+        holding_figures(&mut put, &after);
+        if load.slow.is_some() {
+            per_stream(&mut put, &before_any, &after, load.connections);
+        }
         if let Some(growth) = growth(&samples) {
             put("memory_growth_percent", growth);
         }
     }
     drop(engine);
-    if load.abandon.is_some() {
+    let leaves = load.kinds.iter().any(|kind| kind.outcome == Outcome::Stalled);
+    if leaves || load.abandon.is_some() {
         left_behind(&pids, &before_any, setting, &mut put);
     }
     Ok(Round { figures, tally })
@@ -152,10 +169,13 @@ fn run_sliced(
     }
 }
 
-fn holding_figures(put: &mut impl FnMut(&str, f64), before: &Holdings, after: &Holdings, streams: usize) {
+fn per_stream(put: &mut impl FnMut(&str, f64), before: &Holdings, after: &Holdings, streams: usize) {
     let each = |after: u64, before: u64| after.saturating_sub(before) as f64 / streams.max(1) as f64;
     put("kb_per_stream", each(after.pss_kb, before.pss_kb));
     put("rss_kb_per_stream", each(after.rss_kb, before.rss_kb));
+}
+
+fn holding_figures(put: &mut impl FnMut(&str, f64), after: &Holdings) {
     put("pss_mb", after.pss_kb as f64 / 1024.0);
     put("descriptors", after.descriptors as f64);
     put("threads", after.threads as f64);
@@ -230,7 +250,8 @@ fn hold(load: &Load, subject: &Subject, setting: &mut Setting<'_>) -> io::Result
     };
     put("streams_held", held as f64);
     if !pids.is_empty() {
-        holding_figures(&mut put, &before, &after, held);
+        holding_figures(&mut put, &after);
+        per_stream(&mut put, &before, &after, held);
     }
     let mut tally = engine.take_tally();
     if held < all && tally.errors() == 0 {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::client::check::{Strictness, Thinking};
-use crate::client::engine::Load;
+use crate::client::load::Load;
 use crate::client::request::{Common, Kind};
 use crate::measure::{Round, Setting, measure};
 use crate::progress::Progress;
@@ -59,13 +59,19 @@ pub struct Plan {
 /// When a proxy cannot be started or the generator fails.
 pub fn run(plan: &Plan) -> io::Result<Report> {
     let all_cores = crate::sys::usable_cores();
+    let provenance = Provenance::gather(pinning(plan), rounds(plan));
     let own_cores = plan.load_core.map_or(all_cores, |core| vec![core]);
     crate::sys::pin_to(&own_cores)?;
     crate::sys::exact_timers();
     let mock = plan.mock.as_ref().map(Mock::start).transpose()?;
     let upstream = mock.as_ref().map_or(plan.upstream, |mock| mock.address);
-    let settings = Settings { upstream, access_log: plan.access_log, core: plan.proxy_core, own_cores };
-    let provenance = Provenance::gather(pinning(plan), rounds(plan));
+    let settings = Settings {
+        upstream,
+        access_log: plan.access_log,
+        files: crate::sys::raise_open_files(),
+        core: plan.proxy_core,
+        own_cores,
+    };
     let stats = mock.as_ref().map(|mock| mock.stats.clone());
     let mut results: Vec<Part> = plan.targets.iter().map(|_| Part::default()).collect();
     let mut progress = Progress::new(plan.rounds as usize * plan.targets.len());
@@ -153,6 +159,7 @@ fn load(plan: &Plan, target: &Target, address: SocketAddr) -> io::Result<Load> {
         slow: scenario.slow_reader(),
         abandon: scenario.abandon_after,
         timeout: scenario.timeout,
+        sameness: scenario.sameness(),
         requests_max: plan.requests_max,
     })
 }

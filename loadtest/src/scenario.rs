@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer};
 
-use crate::client::engine::{Mode, SlowReader};
+use crate::client::load::{Mode, Sameness, SlowReader};
 use crate::client::request::{Outcome, Wanted};
 use crate::client::schedule::Spacing;
 use crate::script::{Dialect, Script};
+use crate::upstream::Outage;
 
 /// Connections of one scenario at most.
 pub const CONNECTIONS_MAX: usize = 200_000;
@@ -20,14 +21,20 @@ pub const EMBEDDED: &[(&str, &str)] = &[
     ("think", include_str!("../scenarios/think.yaml")),
     ("think-paced", include_str!("../scenarios/think-paced.yaml")),
     ("paced", include_str!("../scenarios/paced.yaml")),
+    ("crowd", include_str!("../scenarios/crowd.yaml")),
     ("idle", include_str!("../scenarios/idle.yaml")),
     ("steady", include_str!("../scenarios/steady.yaml")),
+    ("cache-hot", include_str!("../scenarios/cache-hot.yaml")),
+    ("cache-disk", include_str!("../scenarios/cache-disk.yaml")),
+    ("join", include_str!("../scenarios/join.yaml")),
     ("mixed", include_str!("../scenarios/mixed.yaml")),
     ("hostile", include_str!("../scenarios/hostile.yaml")),
     ("slow-readers", include_str!("../scenarios/slow-readers.yaml")),
     ("disconnects", include_str!("../scenarios/disconnects.yaml")),
     ("churn", include_str!("../scenarios/churn.yaml")),
     ("faults", include_str!("../scenarios/faults.yaml")),
+    ("stalls", include_str!("../scenarios/stalls.yaml")),
+    ("outages", include_str!("../scenarios/outages.yaml")),
     ("soak", include_str!("../scenarios/soak.yaml")),
 ];
 
@@ -65,6 +72,12 @@ pub struct Scenario {
     /// Streams are left after a number of events between these two.
     #[serde(default)]
     pub abandon_after: Option<(u32, u32)>,
+    #[serde(default)]
+    distinct_requests: Option<u64>,
+    #[serde(default)]
+    identical_in_a_row: Option<u64>,
+    #[serde(default)]
+    outage: Option<OutageText>,
     /// The mix.
     pub requests: Vec<Request>,
     /// Names of figures and the most they may be.
@@ -95,6 +108,15 @@ struct SlowReaderText {
     bytes: usize,
     #[serde(deserialize_with = "duration")]
     every: Duration,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OutageText {
+    #[serde(deserialize_with = "duration")]
+    every: Duration,
+    #[serde(deserialize_with = "duration")]
+    length: Duration,
 }
 
 /// A kind of request in the mix.
@@ -244,6 +266,9 @@ impl Scenario {
         if self.abandon_after.is_some_and(|(low, high)| low > high || low == 0) {
             return Err("`abandon_after` is [least, most], from 1".into());
         }
+        if self.distinct_requests.is_some() && self.identical_in_a_row.is_some() {
+            return Err("`distinct_requests` and `identical_in_a_row` exclude one another".into());
+        }
         for (name, bound) in &self.bounds {
             if matches!(bound, Bound::Times(_)) && bound.relative().is_none() {
                 return Err(format!("the bound `{name}` is a number or `2 x nginx`"));
@@ -272,6 +297,22 @@ impl Scenario {
     pub fn set_rate(&mut self, rate: f64) {
         self.mode = ModeName::Open;
         self.rate = rate;
+    }
+
+    /// Which requests are the same to the byte.
+    #[must_use]
+    pub fn sameness(&self) -> Sameness {
+        match (self.distinct_requests, self.identical_in_a_row) {
+            (Some(count), _) => Sameness::Cycle(count),
+            (None, Some(count)) => Sameness::Group(count),
+            (None, None) => Sameness::Unique,
+        }
+    }
+
+    /// When the mock server refuses connections.
+    #[must_use]
+    pub fn outage(&self) -> Option<Outage> {
+        self.outage.map(|outage| Outage { every: outage.every, length: outage.length })
     }
 
     /// How slow readers read.
@@ -360,6 +401,7 @@ mod tests {
             (good.to_owned() + "colour: red\n", "colour"),
             (good.to_owned() + "bounds: {errors: lots}\n", "errors"),
             (good.to_owned() + "abandon_after: [5, 2]\n", "abandon_after"),
+            (good.to_owned() + "distinct_requests: 5\nidentical_in_a_row: 2\n", "exclude"),
             (good.replace("[{model: mock-json}]", "[]"), "requests"),
         ] {
             let error = Scenario::parse(&change).unwrap_err();

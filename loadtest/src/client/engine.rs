@@ -3,14 +3,13 @@
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::io;
-use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use super::check::Fault;
 use super::connection::{Connection, State};
-use super::reply::Progress;
-use super::request::{Kind, Outcome, nonce};
-use super::schedule::{Schedule, Spacing};
+use super::load::{Load, Mode};
+use super::request::{Outcome, nonce};
+use super::schedule::Schedule;
 use super::tally::Tally;
 use crate::sys::{Interest, Poller, Ready};
 
@@ -19,77 +18,32 @@ const CONNECTING_MAX: usize = 128;
 /// Arrivals of an open loop that may wait for a connection.
 const BACKLOG_MAX: usize = 100_000;
 /// How long a connection rests after a failure, so that a dead server is not asked in a busy loop.
-const REST_NS: u64 = 10_000_000;
+pub(super) const REST_NS: u64 = 10_000_000;
 /// How often requests are looked through for those that take too long.
 const SWEEP_NS: u64 = 100_000_000;
 
-/// What decides when a request starts.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Mode {
-    /// Each connection sends its next request when the last one is answered.
-    Closed,
-    /// Requests start by a schedule, whatever became of the earlier ones.
-    Open { rate: f64, spacing: Spacing },
-    /// Each connection opens one stream and keeps it.
-    Hold,
-}
-
-/// A reader that takes its time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SlowReader {
-    /// Bytes at a time.
-    pub bytes: usize,
-    /// Nanoseconds between two reads.
-    pub every_ns: u64,
-}
-
-/// A load, compiled.
-#[derive(Clone, Debug)]
-pub struct Load {
-    /// The proxy.
-    pub target: SocketAddr,
-    /// Addresses to connect from, in turn; empty: the system's choice.
-    pub sources: Vec<IpAddr>,
-    /// The mix.
-    pub kinds: Vec<Kind>,
-    /// Connections at most.
-    pub connections: usize,
-    /// When requests start.
-    pub mode: Mode,
-    /// A new connection for each request.
-    pub fresh: bool,
-    /// Readers are slow.
-    pub slow: Option<SlowReader>,
-    /// Streams are left after a number of events between these two.
-    pub abandon: Option<(u32, u32)>,
-    /// A request that takes longer is an error.
-    pub timeout: Duration,
-    /// Stop after so many requests.
-    pub requests_max: Option<u64>,
-}
-
 /// The generator.
 pub struct Engine {
-    load: Load,
+    pub(super) load: Load,
     poller: Poller,
-    connections: Vec<Connection>,
+    pub(super) connections: Vec<Connection>,
     /// Connections without a request.
-    idle: Vec<usize>,
+    pub(super) idle: Vec<usize>,
     /// Requests that are due: their intended start.
-    backlog: VecDeque<u64>,
+    pub(super) backlog: VecDeque<u64>,
     schedule: Option<Schedule>,
     /// Connections that rest after a failure, and until when.
-    resting: VecDeque<(u64, usize)>,
-    slow_timers: BinaryHeap<Reverse<(u64, usize)>>,
+    pub(super) resting: VecDeque<(u64, usize)>,
+    pub(super) slow_timers: BinaryHeap<Reverse<(u64, usize)>>,
     origin: Instant,
     issued: u64,
     connecting: usize,
-    held: usize,
+    pub(super) held: usize,
     next_sweep: u64,
     random: u64,
     weights: u32,
-    scratch: Vec<u8>,
-    tally: Tally,
+    pub(super) scratch: Vec<u8>,
+    pub(super) tally: Tally,
 }
 
 impl Engine {
@@ -182,7 +136,7 @@ impl Engine {
         self.load.requests_max.is_some_and(|max| self.issued >= max) && self.in_flight() == 0
     }
 
-    fn now(&self) -> u64 {
+    pub(super) fn now(&self) -> u64 {
         u64::try_from(self.origin.elapsed().as_nanos()).unwrap_or(u64::MAX)
     }
 
@@ -204,7 +158,7 @@ impl Engine {
         }
     }
 
-    fn start_requests(&mut self) {
+    pub(super) fn start_requests(&mut self) {
         while self.connecting < CONNECTING_MAX && !self.backlog.is_empty() && !self.idle.is_empty() {
             if self.load.requests_max.is_some_and(|max| self.issued >= max) {
                 return;
@@ -218,7 +172,7 @@ impl Engine {
     fn start(&mut self, index: usize, intended: u64) {
         self.issued += 1;
         let kind = self.choose();
-        let number = nonce(self.issued);
+        let number = nonce(self.load.sameness.identity(self.issued - 1));
         let abandon_after = self.load.abandon.map(|(low, high)| low + self.below(high.saturating_sub(low) + 1));
         let closed_loop = self.schedule.is_none();
         let now = self.now();
@@ -233,7 +187,7 @@ impl Engine {
     }
 
     /// Sends the request that is in `out`, over a connection if there is one.
-    fn send_anew(&mut self, index: usize) {
+    pub(super) fn send_anew(&mut self, index: usize) {
         let connection = &mut self.connections[index];
         connection.rewind();
         connection.first_event = None;
@@ -305,166 +259,7 @@ impl Engine {
         }
     }
 
-    fn receive(&mut self, index: usize) {
-        let connection = &mut self.connections[index];
-        let read = connection.receive(&mut self.scratch);
-        let count = match read {
-            Ok(None) => return,
-            Ok(Some(0)) => return self.closed(index, "closed"),
-            Ok(Some(count)) => count,
-            Err(error) => return self.closed(index, &error.to_string()),
-        };
-        self.tally.bytes += count as u64;
-        let kind = &self.load.kinds[connection.kind];
-        let before = connection.reply.events();
-        let progress = connection.reply.feed(&self.scratch[..count], kind);
-        self.note_events(index, before);
-        match progress {
-            Ok(Progress::More) => self.go_on(index),
-            Ok(Progress::Whole) => self.complete(index),
-            Err(fault) => self.wrong(index, fault),
-        }
-    }
-
-    /// Counts and times the events that the last read brought.
-    fn note_events(&mut self, index: usize, before: u32) {
-        let now = self.now();
-        let connection = &mut self.connections[index];
-        let after = connection.reply.events();
-        if after == before {
-            return;
-        }
-        let kind = &self.load.kinds[connection.kind];
-        let fresh = u64::from(after - before);
-        self.tally.events += fresh;
-        self.tally.upstream_events += fresh as f64 * kind.upstream_share;
-        if connection.first_event.is_none() {
-            connection.first_event = Some(now);
-            self.tally.first_event.record(now.saturating_sub(connection.intended));
-        }
-        if kind.pace_ns == 0 {
-            return;
-        }
-        for number in before..after {
-            let base = now.saturating_sub(u64::from(number) * kind.pace_ns);
-            connection.base = connection.base.min(base);
-            self.tally.lateness.record(base - connection.base);
-        }
-    }
-
-    /// The reply has more to come: stay, hold, or leave.
-    fn go_on(&mut self, index: usize) {
-        let connection = &mut self.connections[index];
-        let events = connection.reply.events();
-        if self.load.mode == Mode::Hold && connection.state == State::Reading && events > 0 {
-            connection.state = State::Held;
-            self.held += 1;
-        } else if connection.abandon_after.is_some_and(|limit| events >= limit) {
-            connection.close();
-            self.tally.abandoned += 1;
-            self.finish(index);
-        } else if self.load.slow.is_some() {
-            self.pause_reader(index);
-        }
-    }
-
-    fn complete(&mut self, index: usize) {
-        let connection = &mut self.connections[index];
-        let kind = &self.load.kinds[connection.kind];
-        if let Err(fault) = connection.reply.verdict(kind) {
-            return self.wrong(index, fault);
-        }
-        self.right(index);
-    }
-
-    /// A request ended as it should.
-    fn right(&mut self, index: usize) {
-        let now = self.now();
-        let connection = &mut self.connections[index];
-        self.tally.requests += 1;
-        self.tally.latency.record(now.saturating_sub(connection.intended));
-        let kind = &self.load.kinds[connection.kind];
-        if connection.reply.events() == 1 && kind.expected.shape() == crate::script::Shape::Json {
-            self.tally.first_event.record(now.saturating_sub(connection.intended));
-        }
-        connection.served += 1;
-        if self.load.fresh || !connection.reply.keep_alive() {
-            connection.close();
-        }
-        self.finish(index);
-    }
-
-    /// The connection has ended; perhaps the reply too.
-    fn closed(&mut self, index: usize, why: &str) {
-        let connection = &mut self.connections[index];
-        let kind = &self.load.kinds[connection.kind];
-        // A server may close an idle connection just as the next request is sent; every client sends such a request again, once.
-        let stale = connection.served > 0 && connection.reply.is_untouched() && !connection.resent;
-        if stale {
-            connection.close();
-            connection.resent = true;
-            self.tally.resent += 1;
-            return self.send_anew(index);
-        }
-        match connection.reply.closed(kind) {
-            Ok(()) => {
-                self.right(index);
-                self.connections[index].close();
-            }
-            Err(fault) => self.fail(index, fault, why),
-        }
-    }
-
-    /// The reply is wrong: fine if a broken one was expected.
-    fn wrong(&mut self, index: usize, fault: Fault) {
-        let connection = &self.connections[index];
-        let kind = &self.load.kinds[connection.kind];
-        if kind.outcome == Outcome::Broken && fault != Fault::HiddenFailure {
-            self.right(index);
-            self.connections[index].close();
-            return;
-        }
-        self.fail(index, fault, "");
-    }
-
-    fn fail(&mut self, index: usize, fault: Fault, why: &str) {
-        let connection = &mut self.connections[index];
-        let model = &self.load.kinds[connection.kind].model;
-        let excerpt = connection.reply.excerpt();
-        self.tally.fault(fault, || format!("{model}: {why} ({excerpt})"));
-        if connection.state == State::Held {
-            self.held -= 1;
-        }
-        connection.close();
-        self.resting.push_back((self.now() + REST_NS, index));
-    }
-
-    fn end_rests(&mut self, now: u64) {
-        while self.resting.front().is_some_and(|(at, _)| *at <= now) {
-            if let Some((_, index)) = self.resting.pop_front() {
-                self.finish(index);
-            }
-        }
-    }
-
-    /// The connection is free; a closed loop wants its next request at once.
-    fn finish(&mut self, index: usize) {
-        if self.connections[index].state == State::Held {
-            self.held -= 1;
-        }
-        self.connections[index].state = State::Idle;
-        self.idle.push(index);
-        match self.load.mode {
-            Mode::Closed => self.backlog.push_back(0),
-            Mode::Open { .. } | Mode::Hold => {}
-        }
-        // Without this turn through the backlog a connection would wait for the next poll.
-        if self.connections[index].is_open() {
-            self.start_requests();
-        }
-    }
-
-    fn pause_reader(&mut self, index: usize) {
+    pub(super) fn pause_reader(&mut self, index: usize) {
         let Some(slow) = self.load.slow else { return };
         let at = self.now() + slow.every_ns;
         let connection = &mut self.connections[index];

@@ -3,6 +3,8 @@
 pub mod check;
 pub mod connection;
 pub mod engine;
+pub mod load;
+mod replies;
 pub mod reply;
 pub mod request;
 pub mod schedule;

@@ -29,8 +29,6 @@ pub struct Reply {
     splitter: Splitter,
     body: Vec<u8>,
     check: Check,
-    /// The first thing that was wrong in an otherwise readable stream.
-    wrong: Option<Fault>,
 }
 
 impl Default for Reply {
@@ -42,7 +40,6 @@ impl Default for Reply {
             splitter: Splitter::new(Delimiting::ServerSent),
             body: Vec::new(),
             check: Check::default(),
-            wrong: None,
         }
     }
 }
@@ -53,7 +50,6 @@ impl Reply {
         self.head_bytes.clear();
         self.head = None;
         self.body.clear();
-        self.wrong = None;
         self.splitter.reset(match kind.expected.dialect() {
             Dialect::OpenAi => Delimiting::ServerSent,
             Dialect::Ollama => Delimiting::Lines,
@@ -175,9 +171,6 @@ impl Reply {
     fn whole(&mut self, kind: &Kind) -> Result<(), Fault> {
         if self.status() != 200 {
             return Err(Fault::Status);
-        }
-        if let Some(fault) = self.wrong {
-            return Err(fault);
         }
         if kind.expected.shape() == Shape::Json {
             self.check.event(&self.body, &kind.expected)?;

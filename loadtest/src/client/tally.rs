@@ -71,6 +71,8 @@ pub struct Tally {
     pub resent: u64,
     /// Streams that were left on purpose.
     pub abandoned: u64,
+    /// Error replies where a whole answer or an error was right.
+    pub error_replies: u64,
     /// Arrivals of an open loop that found no free connection in time and were dropped.
     pub dropped: u64,
     /// Wrong replies by kind.
@@ -109,6 +111,7 @@ impl Tally {
         self.connects += other.connects;
         self.resent += other.resent;
         self.abandoned += other.abandoned;
+        self.error_replies += other.error_replies;
         self.dropped += other.dropped;
         for (&fault, &count) in &other.faults {
             *self.faults.entry(fault).or_default() += count;

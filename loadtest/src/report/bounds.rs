@@ -76,10 +76,10 @@ mod tests {
         let nginx = subject("nginx", &[("latency_p99_us", 140.0)]);
         let number = |limit| Bound::Number(limit);
         let twice = || Bound::Times("2 x nginx".into());
-        assert_eq!(words(&[("errors", number(0.0))], &[ours.clone()]), ["kept"]);
-        assert_eq!(words(&[("latency_p99_us", number(299.0))], &[ours.clone()]), ["MISSED"]);
-        assert_eq!(words(&[("cpu_us_per_request", number(1.0))], &[ours.clone()]), ["not measured"]);
-        assert_eq!(words(&[("latency_p99_us", twice())], &[ours.clone()]), ["not measured"]);
+        assert_eq!(words(&[("errors", number(0.0))], std::slice::from_ref(&ours)), ["kept"]);
+        assert_eq!(words(&[("latency_p99_us", number(299.0))], std::slice::from_ref(&ours)), ["MISSED"]);
+        assert_eq!(words(&[("cpu_us_per_request", number(1.0))], std::slice::from_ref(&ours)), ["not measured"]);
+        assert_eq!(words(&[("latency_p99_us", twice())], std::slice::from_ref(&ours)), ["not measured"]);
         assert_eq!(words(&[("latency_p99_us", twice())], &[ours, nginx]), ["MISSED"]);
     }
 }

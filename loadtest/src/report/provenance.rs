@@ -16,7 +16,7 @@ pub struct Provenance {
     pub cpu: String,
     /// Cores that may be used.
     pub cores: usize,
-    /// The commit of the folder the run was started in.
+    /// The commit of the folder the run was started in, or else of the folder this program is in.
     pub commit: String,
     /// The command line.
     pub command: String,
@@ -59,15 +59,19 @@ fn cpu_model(cpuinfo: &str) -> String {
 }
 
 fn commit() -> String {
+    let own_folder = std::env::current_exe().ok().and_then(|file| file.parent().map(std::path::Path::to_owned));
+    let folders = std::env::current_dir().into_iter().chain(own_folder);
+    folders.filter_map(|folder| commit_of(&folder)).next().unwrap_or_else(|| "unknown".into())
+}
+
+fn commit_of(folder: &std::path::Path) -> Option<String> {
     let git = |arguments: &[&str]| {
-        let output = Command::new("git").args(arguments).output().ok()?;
+        let output = Command::new("git").current_dir(folder).args(arguments).output().ok()?;
         output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
     };
-    match git(&["rev-parse", "--short", "HEAD"]) {
-        Some(commit) if git(&["status", "--porcelain"]).is_none_or(|changes| changes.is_empty()) => commit,
-        Some(commit) => format!("{commit}, changed"),
-        None => "unknown".into(),
-    }
+    let commit = git(&["rev-parse", "--short", "HEAD"])?;
+    let clean = git(&["status", "--porcelain"]).is_none_or(|changes| changes.is_empty());
+    Some(if clean { commit } else { format!("{commit}, changed") })
 }
 
 fn quote(word: &str) -> String {

@@ -51,6 +51,8 @@ pub struct Settings {
     pub upstream: SocketAddr,
     /// Whether peers write an access log.
     pub access_log: bool,
+    /// Descriptors that a process may have.
+    pub files: u64,
     /// The core they are bound to.
     pub core: Option<usize>,
     /// The cores this thread goes back to afterwards.
@@ -87,11 +89,12 @@ impl Subject {
         let (command, configuration) = match target {
             Target::Nginx => (
                 format!("nginx -p {path} -e {path}/error.log -c {file}"),
-                peers::nginx(listen, settings.upstream, &path, settings.access_log),
+                peers::nginx(listen, settings.upstream, &path, settings.access_log, settings.files),
             ),
-            Target::Haproxy => {
-                (format!("haproxy -db -f {file}"), peers::haproxy(listen, settings.upstream, settings.access_log))
-            }
+            Target::Haproxy => (
+                format!("haproxy -db -f {file}"),
+                peers::haproxy(listen, settings.upstream, settings.access_log, settings.files),
+            ),
             Target::Spawn { command, .. } => (fill(command, listen, settings.upstream), String::new()),
             Target::Running { .. } | Target::Direct => (String::new(), String::new()),
         };
@@ -211,7 +214,7 @@ mod tests {
 
     fn settings() -> Settings {
         let upstream = "127.0.0.1:9".parse().unwrap();
-        Settings { upstream, access_log: false, core: None, own_cores: Vec::new() }
+        Settings { upstream, access_log: false, files: 1024, core: None, own_cores: Vec::new() }
     }
 
     #[test]

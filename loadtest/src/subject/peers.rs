@@ -2,17 +2,25 @@
 
 use std::net::SocketAddr;
 
+/// Descriptors that a proxy keeps for itself.
+const OWN_DESCRIPTORS: u64 = 200;
+
+/// Connections, of clients and to upstreams, that `files` descriptors allow.
+fn connections_in(files: u64) -> u64 {
+    files.saturating_sub(OWN_DESCRIPTORS).clamp(64, 100_000)
+}
+
 /// nginx: one worker, keep-alive to the upstream, no buffering of streams.
 #[must_use]
-pub fn nginx(listen: SocketAddr, upstream: SocketAddr, folder: &str, access_log: bool) -> String {
+pub fn nginx(listen: SocketAddr, upstream: SocketAddr, folder: &str, access_log: bool, files: u64) -> String {
+    let connections = connections_in(files);
     let log = if access_log { format!("{folder}/access.log") } else { "off".into() };
     format!(
         "daemon off;
 worker_processes 1;
-worker_rlimit_nofile 65536;
 pid {folder}/nginx.pid;
 error_log {folder}/error.log warn;
-events {{ worker_connections 16384; }}
+events {{ worker_connections {connections}; }}
 http {{
     access_log {log};
     client_body_temp_path {folder}/body;
@@ -44,7 +52,9 @@ http {{
 
 /// haproxy: one thread, connections to the upstream always reused, no waiting to gather bytes.
 #[must_use]
-pub fn haproxy(listen: SocketAddr, upstream: SocketAddr, access_log: bool) -> String {
+pub fn haproxy(listen: SocketAddr, upstream: SocketAddr, access_log: bool, files: u64) -> String {
+    // haproxy counts clients only and needs two descriptors for each.
+    let connections = connections_in(files) / 2;
     let (target, option) = if access_log {
         ("    log stdout format raw local0\n", "    log global\n    option httplog\n")
     } else {
@@ -53,7 +63,7 @@ pub fn haproxy(listen: SocketAddr, upstream: SocketAddr, access_log: bool) -> St
     format!(
         "global
     nbthread 1
-    maxconn 16384
+    maxconn {connections}
 {target}
 defaults
     mode http
@@ -81,12 +91,14 @@ mod tests {
     #[test]
     fn configurations_name_both_ends_and_the_log() {
         let (listen, upstream) = ("127.0.0.1:1".parse().unwrap(), "127.0.0.1:2".parse().unwrap());
-        let text = nginx(listen, upstream, "/f", true);
+        let text = nginx(listen, upstream, "/f", true, 20_000);
         for part in ["listen 127.0.0.1:1 ", "server 127.0.0.1:2;", "access_log /f/access.log;", "proxy_buffering off"] {
             assert!(text.contains(part), "{part}");
         }
-        assert!(nginx(listen, upstream, "/f", false).contains("access_log off;"));
-        assert!(haproxy(listen, upstream, true).contains("option httplog"));
-        assert!(!haproxy(listen, upstream, false).contains("httplog"));
+        assert!(nginx(listen, upstream, "/f", false, 20_000).contains("access_log off;"));
+        assert!(text.contains("worker_connections 19800;"));
+        assert!(haproxy(listen, upstream, true, 20_000).contains("maxconn 9900"));
+        assert!(haproxy(listen, upstream, true, 20_000).contains("option httplog"));
+        assert!(!haproxy(listen, upstream, false, 20_000).contains("httplog"));
     }
 }

@@ -7,8 +7,8 @@ use std::fs;
 /// A reading of the clock of processor time.
 #[derive(Clone, Debug, Default)]
 pub struct CpuReading {
-    /// Nanoseconds by thread.
-    threads: BTreeMap<(u32, u32), u64>,
+    /// Nanoseconds by thread: on a core, and ready but without one.
+    threads: BTreeMap<(u32, u32), (u64, u64)>,
     /// User and system ticks of the processes; they keep what ended threads have used.
     user_ticks: u64,
     system_ticks: u64,
@@ -21,6 +21,8 @@ pub struct CpuTime {
     pub total_ns: u64,
     /// The user's share of it, 0 to 1 (in ticks, so rough for short runs).
     pub user_share: f64,
+    /// Time that threads were ready to run while something else had the core.
+    pub waiting_ns: u64,
 }
 
 /// Memory and handles at a moment.
@@ -85,9 +87,9 @@ pub fn cpu(pids: &[u32]) -> CpuReading {
         for entry in fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten() {
             let thread = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok());
             let text = fs::read_to_string(entry.path().join("schedstat")).unwrap_or_default();
-            let ns = text.split_ascii_whitespace().next().and_then(|first| first.parse::<u64>().ok());
-            if let (Some(thread), Some(ns)) = (thread, ns) {
-                reading.threads.insert((pid, thread), ns);
+            let mut numbers = text.split_ascii_whitespace().map_while(|word| word.parse::<u64>().ok());
+            if let (Some(thread), Some(ran), Some(waited)) = (thread, numbers.next(), numbers.next()) {
+                reading.threads.insert((pid, thread), (ran, waited));
             }
         }
     }
@@ -97,18 +99,19 @@ pub fn cpu(pids: &[u32]) -> CpuReading {
 /// The time between two readings. Exact (`schedstat`) unless threads ended in between or the kernel keeps no such account; then in ticks.
 #[must_use]
 pub fn cpu_between(before: &CpuReading, after: &CpuReading, ticks_per_second: u64) -> CpuTime {
-    let exact: u64 = after
-        .threads
-        .iter()
-        .map(|(thread, ns)| ns.saturating_sub(before.threads.get(thread).copied().unwrap_or(0)))
-        .sum();
+    let (mut exact, mut waiting_ns) = (0, 0);
+    for (thread, (ran, waited)) in &after.threads {
+        let (ran_before, waited_before) = before.threads.get(thread).copied().unwrap_or_default();
+        exact += ran.saturating_sub(ran_before);
+        waiting_ns += waited.saturating_sub(waited_before);
+    }
     let user = after.user_ticks.saturating_sub(before.user_ticks);
     let system = after.system_ticks.saturating_sub(before.system_ticks);
     let coarse = (user + system) * (1_000_000_000 / ticks_per_second);
     // Ticks are sampled: they may be off by a few, never by much.
     let lost = coarse > exact + exact / 10 + 50_000_000;
     let user_share = if user + system == 0 { 0.0 } else { user as f64 / (user + system) as f64 };
-    CpuTime { total_ns: if lost { coarse } else { exact }, user_share }
+    CpuTime { total_ns: if lost { coarse } else { exact }, user_share, waiting_ns }
 }
 
 /// Memory and handles of `pids` now.
@@ -146,14 +149,18 @@ mod tests {
     }
 
     fn reading(threads: &[(u32, u64)], user_ticks: u64, system_ticks: u64) -> CpuReading {
-        CpuReading { threads: threads.iter().map(|&(t, ns)| ((1, t), ns)).collect(), user_ticks, system_ticks }
+        CpuReading {
+            threads: threads.iter().map(|&(t, ns)| ((1, t), (ns, ns / 2))).collect(),
+            user_ticks,
+            system_ticks,
+        }
     }
 
     #[test]
     fn time_is_exact_unless_threads_ended() {
         let before = reading(&[(1, 1_000), (2, 5_000)], 10, 10);
         let after = reading(&[(1, 3_000), (2, 5_500), (3, 700)], 13, 11);
-        assert_eq!(cpu_between(&before, &after, 100), CpuTime { total_ns: 3_200, user_share: 0.75 });
+        assert_eq!(cpu_between(&before, &after, 100), CpuTime { total_ns: 3_200, user_share: 0.75, waiting_ns: 1_600 });
         // The thread 2 used most of a second and ended: only the ticks know.
         let ended = reading(&[(1, 3_000)], 60, 60);
         assert_eq!(cpu_between(&before, &ended, 100).total_ns, 1_000_000_000);

@@ -40,6 +40,27 @@ pub struct Settings {
     pub turn: u32,
     /// The core its thread is bound to.
     pub core: Option<usize>,
+    /// Times in which it refuses connections and drops those it has.
+    pub outage: Option<Outage>,
+}
+
+/// Outages at a fixed pace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outage {
+    /// From the start of one to the start of the next.
+    pub every: Duration,
+    /// How long each lasts.
+    pub length: Duration,
+}
+
+impl Outage {
+    /// Whether there is one at this time since the start; the first comes after `every`.
+    #[must_use]
+    pub fn is_on(&self, since_start: Duration) -> bool {
+        let every = self.every.as_nanos().max(1);
+        let at = since_start.as_nanos();
+        at >= every && at % every < self.length.as_nanos()
+    }
 }
 
 /// A mock server in a thread of this process.
@@ -65,14 +86,15 @@ impl Mock {
         let listener = listen(settings.listen)?;
         let address = listener.local_addr()?;
         let (stopping, counters) = (stop.clone(), stats.clone());
-        let (core, turn) = (settings.core, settings.turn.max(1));
+        let (core, turn, outage) = (settings.core, settings.turn.max(1), settings.outage);
         let thread = std::thread::Builder::new().name("mock".into()).spawn(move || {
             if let Some(core) = core {
                 crate::sys::pin_to(&[core])?;
             }
             crate::sys::exact_timers();
             // `Routes` shares prepared answers without counting across threads, so it is born here.
-            Server::new(listener, routes.open(), counters, turn)?.run(&stopping)
+            let mut server = Server::new(listener, routes.open(), counters, turn)?;
+            server.run(&stopping, outage)
         })?;
         Ok(Self { address, stats, stop, thread: Some(thread) })
     }
@@ -113,7 +135,9 @@ type Timer = Reverse<(Instant, u64, u32)>;
 
 struct Server {
     poller: Poller,
-    listener: TcpListener,
+    /// None during an outage.
+    listener: Option<TcpListener>,
+    address: SocketAddr,
     routes: Routes,
     stats: Arc<Stats>,
     turn: u32,
@@ -132,7 +156,8 @@ impl Server {
         poller.add(listener.as_raw_fd(), LISTENER, Interest::Read)?;
         Ok(Self {
             poller,
-            listener,
+            address: listener.local_addr()?,
+            listener: Some(listener),
             routes,
             stats,
             turn,
@@ -145,9 +170,13 @@ impl Server {
         })
     }
 
-    fn run(&mut self, stop: &AtomicBool) -> io::Result<()> {
+    fn run(&mut self, stop: &AtomicBool, outage: Option<Outage>) -> io::Result<()> {
+        let begun = Instant::now();
         let mut ready = Vec::new();
         while !stop.load(Ordering::Relaxed) {
+            if let Some(outage) = outage {
+                self.keep_outage(outage.is_on(begun.elapsed()))?;
+            }
             let wait = self.wait_time();
             self.poller.wait(Some(wait), &mut ready)?;
             for event in ready.drain(..) {
@@ -166,6 +195,20 @@ impl Server {
         Ok(())
     }
 
+    /// Stops or starts to listen.
+    fn keep_outage(&mut self, on: bool) -> io::Result<()> {
+        if on && self.listener.take().is_some() {
+            for token in 1..self.connections.len() as u64 {
+                self.close(token);
+            }
+        } else if !on && self.listener.is_none() {
+            let listener = listen(self.address)?;
+            self.poller.add(listener.as_raw_fd(), LISTENER, Interest::Read)?;
+            self.listener = Some(listener);
+        }
+        Ok(())
+    }
+
     fn wait_time(&self) -> Duration {
         if !self.runnable.is_empty() {
             return Duration::ZERO;
@@ -176,7 +219,8 @@ impl Server {
 
     fn accept(&mut self) -> io::Result<()> {
         loop {
-            let stream = match self.listener.accept() {
+            let Some(listener) = &self.listener else { return Ok(()) };
+            let stream = match listener.accept() {
                 Ok((stream, _)) => stream,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
                 // Out of descriptors, or a connection that was reset while it waited: the others go on.
@@ -256,5 +300,17 @@ impl Server {
             Stats::subtract(&self.stats.open, 1);
             self.free.push(token);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn outages_come_at_their_pace() {
+        let outage = Outage { every: Duration::from_secs(3), length: Duration::from_secs(1) };
+        let on: Vec<bool> = (0..9).map(|s| outage.is_on(Duration::from_secs(s))).collect();
+        assert_eq!(on, [false, false, false, true, false, false, true, false, false]);
     }
 }

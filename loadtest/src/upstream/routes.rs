@@ -50,8 +50,8 @@ impl Routes {
     /// The answer for a request and the nonce it carries.
     pub fn answer(&mut self, head: &RequestHead, body: &[u8]) -> (Rc<Plan>, [u8; NONCE_BYTES]) {
         let path = head.target.split('?').next().unwrap_or("");
-        if let Some(plan) = self.around(path) {
-            return (Rc::new(plan), *NO_NONCE);
+        if head.method != "POST" || path == "/" {
+            return (Rc::new(self.around(path, head.method == "HEAD")), *NO_NONCE);
         }
         Stats::add(&self.stats.requests, 1);
         let dialect = Dialect::of_path(path);
@@ -86,25 +86,24 @@ impl Routes {
     }
 
     /// The routes that clients and gateways ask before and beside the chat.
-    fn around(&self, path: &str) -> Option<Plan> {
-        let json = "application/json";
-        let answer = match path {
-            "/" => Answer::plain("200 OK", "", "text/plain", "Ollama is running"),
-            "/loadtest/stats" => Answer::plain("200 OK", "", json, &self.stats.to_json()),
-            "/health" => Answer::plain("200 OK", "", json, r#"{"status":"healthy"}"#),
-            "/api/version" => Answer::plain("200 OK", "", json, r#"{"version":"0.12.0"}"#),
-            "/api/tags" => {
-                Answer::plain("200 OK", "", json, r#"{"models":[{"name":"mock-json","model":"mock-json"}]}"#)
-            }
-            "/v1/models" => {
-                let list =
-                    r#"{"object":"list","data":[{"id":"mock-json","object":"model","created":0,"owned_by":"mock"}]}"#;
-                Answer::plain("200 OK", "", json, list)
-            }
-            _ => return None,
+    fn around(&self, path: &str, head_only: bool) -> Plan {
+        let stats = self.stats.to_json();
+        let (status, body) = match path {
+            "/" => ("200 OK", "Ollama is running"),
+            "/loadtest/stats" => ("200 OK", stats.as_str()),
+            "/health" => ("200 OK", r#"{"status":"healthy"}"#),
+            "/api/version" => ("200 OK", r#"{"version":"0.12.0"}"#),
+            "/api/tags" => ("200 OK", r#"{"models":[{"name":"mock-json","model":"mock-json"}]}"#),
+            "/v1/models" => (
+                "200 OK",
+                r#"{"object":"list","data":[{"id":"mock-json","object":"model","created":0,"owned_by":"mock"}]}"#,
+            ),
+            _ => ("404 Not Found", r#"{"error":"not found"}"#),
         };
-        let script = Script { fault: None, ..self.fallback.clone() };
-        Some(Plan { script, answer })
+        let content_type = if body.starts_with('{') { "application/json" } else { "text/plain" };
+        let answer = Answer::plain(status, "", content_type, if head_only { "" } else { body });
+        let script = Script { fault: None, pace: std::time::Duration::ZERO, ..self.fallback.clone() };
+        Plan { script, answer }
     }
 }
 
@@ -122,4 +121,51 @@ fn nonce(body: &[u8]) -> [u8; NONCE_BYTES] {
         .filter(|digits| digits.iter().all(u8::is_ascii_alphanumeric))
         .and_then(|digits| digits.try_into().ok())
         .unwrap_or(*NO_NONCE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::head::parse_request;
+
+    fn ask(routes: &mut Routes, request: &str) -> (String, [u8; NONCE_BYTES]) {
+        let (head, length) = parse_request(request.as_bytes()).unwrap().unwrap();
+        let (plan, nonce) = routes.answer(&head, &request.as_bytes()[length..]);
+        let mut bytes = Vec::new();
+        plan.answer.fill(nonce, &mut bytes);
+        (String::from_utf8(bytes).unwrap(), nonce)
+    }
+
+    fn post(model: &str) -> String {
+        format!("POST /v1/chat/completions HTTP/1.1\r\n\r\n{{\"model\":\"{model}\",\"x\":\"nonce=deadbeef \"}}")
+    }
+
+    #[test]
+    fn the_model_is_the_script_and_the_nonce_comes_back() {
+        let mut routes = Routes::new("mock-json-status404", Arc::default()).unwrap().open();
+        let (answer, nonce) = ask(&mut routes, &post("mock-json-b1000"));
+        assert_eq!(&nonce, b"deadbeef");
+        assert!(answer.starts_with("HTTP/1.1 200 OK") && answer.contains("deadbeef.00000 "));
+        assert!(ask(&mut routes, &post("gpt-9")).0.starts_with("HTTP/1.1 404"));
+        let by_header = post("gpt-9").replace("\r\n\r\n", "\r\nX-Mock: mock-json-status429\r\n\r\n");
+        assert!(ask(&mut routes, &by_header).0.contains("Retry-After: 1\r\n"));
+    }
+
+    #[test]
+    fn every_second_flaky_request_fails() {
+        let mut routes = Routes::new("mock-json", Arc::default()).unwrap().open();
+        let starts: Vec<bool> =
+            (0..4).map(|_| ask(&mut routes, &post("mock-json-flaky")).0.starts_with("HTTP/1.1 500")).collect();
+        assert_eq!(starts, [true, false, true, false]);
+    }
+
+    #[test]
+    fn probes_are_answered_without_counting_as_requests() {
+        let mut routes = Routes::new("mock-json", Arc::default()).unwrap().open();
+        assert!(ask(&mut routes, "GET / HTTP/1.1\r\n\r\n").0.ends_with("Ollama is running"));
+        assert!(ask(&mut routes, "HEAD / HTTP/1.1\r\n\r\n").0.ends_with("Content-Length: 0\r\n\r\n"));
+        assert!(ask(&mut routes, "GET /api/ps HTTP/1.1\r\n\r\n").0.starts_with("HTTP/1.1 404"));
+        assert!(ask(&mut routes, "GET /loadtest/stats HTTP/1.1\r\n\r\n").0.contains("\"requests\":0"));
+        assert!(Routes::new("gpt", Arc::default()).is_err());
+    }
 }

@@ -18,7 +18,7 @@ pub fn string_span(json: &[u8], key: &str) -> Option<std::ops::Range<usize>> {
             continue;
         }
         let value = &rest[colon + 1..];
-        let Some(quote) = value.iter().position(|b| !b.is_ascii_whitespace()) else { return None };
+        let quote = value.iter().position(|b| !b.is_ascii_whitespace())?;
         if value[quote] != b'"' {
             continue;
         }

@@ -1,0 +1,224 @@
+//! From the words of `run` to a plan, with every mistake named.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
+
+use clap::ArgMatches;
+
+use super::{Failure, text, usage};
+use crate::client::check::{Strictness, Thinking};
+use crate::run::Plan;
+use crate::scenario::{Bound, Scenario, parse_duration};
+use crate::subject::Target;
+use crate::upstream;
+
+/// One source address a connection to one target needs a port of; this many are left to the system of about 28,000.
+const CONNECTIONS_PER_SOURCE: usize = 20_000;
+
+pub(super) fn address(text: &str) -> Result<SocketAddr, Failure> {
+    let mut found = text.to_socket_addrs().map_err(|error| usage(format!("`{text}`: {error}")))?;
+    found.next().ok_or_else(|| usage(format!("`{text}` has no address")))
+}
+
+/// Host with port, address and path prefix of a URL.
+fn split_url(url: &str) -> Result<(String, SocketAddr, String), Failure> {
+    let rest = url
+        .strip_prefix("http://")
+        .ok_or_else(|| usage(format!("`{url}`: only http:// is measured; put TLS before it if you need it")))?;
+    let (authority, path) = rest.split_once('/').map_or((rest, ""), |(authority, path)| (authority, path));
+    let with_port = if authority.rsplit(']').next().is_some_and(|tail| tail.contains(':')) {
+        authority.to_owned()
+    } else {
+        format!("{authority}:80")
+    };
+    let path = path.trim_end_matches('/');
+    let prefix = if path.is_empty() { String::new() } else { format!("/{path}") };
+    Ok((authority.to_owned(), address(&with_port)?, prefix.trim_end_matches("/v1").to_owned()))
+}
+
+fn scenario(arguments: &ArgMatches) -> Result<Scenario, Failure> {
+    let mut scenario = Scenario::load(text(arguments, "scenario").unwrap_or_default()).map_err(Failure::Usage)?;
+    if let Some(time) = text(arguments, "duration") {
+        scenario.duration = parse_duration(time).map_err(Failure::Usage)?;
+    }
+    if let Some(time) = text(arguments, "warmup") {
+        scenario.warmup = parse_duration(time).map_err(Failure::Usage)?;
+    }
+    if let Some(&connections) = arguments.get_one::<u64>("connections") {
+        let most = crate::scenario::CONNECTIONS_MAX;
+        scenario.connections = usize::try_from(connections).unwrap_or(usize::MAX);
+        if !(1..=most).contains(&scenario.connections) {
+            return Err(usage(format!("--connections must be 1 to {most}")));
+        }
+    }
+    if let Some(&rate) = arguments.get_one::<f64>("rate") {
+        if !(0.01..=1e7).contains(&rate) {
+            return Err(usage("--rate must be 0.01 to 10000000"));
+        }
+        scenario.set_rate(rate);
+    }
+    if arguments.get_flag("no-bounds") {
+        scenario.bounds.clear();
+    }
+    for bound in arguments.get_many::<String>("bound").into_iter().flatten() {
+        let (figure, most) = bound.split_once('=').ok_or_else(|| usage(format!("`{bound}`: FIGURE=MOST")))?;
+        if crate::figures::find(figure).is_none() {
+            let known: Vec<_> = crate::figures::ALL.iter().map(|row| row.name).collect();
+            return Err(usage(format!("no figure `{figure}`; there are {}", known.join(", "))));
+        }
+        let value = most.parse().map_or_else(|_| Bound::Times(most.to_owned()), Bound::Number);
+        if matches!(value, Bound::Times(_)) && value.relative().is_none() {
+            return Err(usage(format!("`{most}` is neither a number nor `2 x nginx`")));
+        }
+        scenario.bounds.insert(figure.to_owned(), value);
+    }
+    Ok(scenario)
+}
+
+fn targets(arguments: &ArgMatches, url: Option<SocketAddr>) -> Result<Vec<Target>, Failure> {
+    let pid = arguments.get_one::<u32>("pid").copied();
+    let mut targets = Vec::new();
+    match (text(arguments, "spawn"), url) {
+        (Some(command), listen) => targets.push(Target::Spawn { command: command.to_owned(), listen }),
+        (None, Some(address)) => targets.push(Target::Running { address, pid }),
+        (None, None) if pid.is_some() => return Err(usage("--pid needs --url")),
+        (None, None) => {}
+    }
+    for peer in arguments.get_many::<String>("versus").into_iter().flatten() {
+        targets.push(match peer.as_str() {
+            "nginx" => Target::Nginx,
+            "haproxy" => Target::Haproxy,
+            _ => Target::Direct,
+        });
+    }
+    if targets.is_empty() { Err(usage("nothing to measure: give --url, --spawn or --versus")) } else { Ok(targets) }
+}
+
+/// Proxy on the first core, client and mock server on the second, unless asked otherwise.
+fn cores(arguments: &ArgMatches, name: &str, default: usize) -> Option<usize> {
+    let usable = crate::sys::usable_cores();
+    let asked = arguments.get_one::<usize>(name).copied();
+    if arguments.get_flag("no-pin") { None } else { asked.or_else(|| (usable.len() > 1).then(|| usable[default])) }
+}
+
+fn sources(arguments: &ArgMatches, targets: &[Target], connections: usize) -> Vec<IpAddr> {
+    let loopback =
+        targets.iter().all(|target| !matches!(target, Target::Running { address, .. } if !address.ip().is_loopback()));
+    let needed = connections.div_ceil(CONNECTIONS_PER_SOURCE);
+    let asked = arguments.get_one::<u64>("sources").map(|&n| usize::try_from(n).unwrap_or(usize::MAX));
+    let count = asked.unwrap_or(if loopback && needed > 1 { needed } else { 0 });
+    (1..=count.min(250) as u8).map(|last| IpAddr::V4(Ipv4Addr::new(127, 0, 0, last))).collect()
+}
+
+/// The plan.
+///
+/// # Errors
+/// Wrong usage, in words.
+pub(super) fn plan(arguments: &ArgMatches) -> Result<Plan, Failure> {
+    let scenario = scenario(arguments)?;
+    let (host, url, prefix) = match text(arguments, "url").map(split_url).transpose()? {
+        Some((host, address, prefix)) => (Some(host), Some(address), prefix),
+        None => (None, None, String::new()),
+    };
+    let targets = targets(arguments, url)?;
+    let load_core = cores(arguments, "load-core", 1);
+    let upstream = text(arguments, "upstream").map(address).transpose()?;
+    let any = SocketAddr::from(([127, 0, 0, 1], 0));
+    // A proxy that runs already has its own upstream: a mock server of ours would see nothing.
+    let only_running = targets.iter().all(|target| matches!(target, Target::Running { .. }));
+    let mock = (upstream.is_none() && !only_running).then(|| upstream::Settings {
+        listen: any,
+        fallback: "mock-json".to_owned(),
+        turn: arguments.get_one("turn").copied().unwrap_or(1),
+        core: cores(arguments, "upstream-core", 1),
+        outage: scenario.outage(),
+    });
+    Ok(Plan {
+        rounds: arguments.get_one("rounds").copied().unwrap_or(3),
+        mock,
+        upstream: upstream.unwrap_or(any),
+        access_log: text(arguments, "access-log") == Some("on"),
+        proxy_core: cores(arguments, "proxy-core", 0),
+        load_core,
+        model: text(arguments, "model").map(str::to_owned),
+        fields: arguments.get_many::<String>("header").into_iter().flatten().cloned().collect(),
+        prefix,
+        host: text(arguments, "host").map(str::to_owned).or(host),
+        strictness: match text(arguments, "check") {
+            Some("framing") => Strictness::Framing,
+            Some("bytes") => Strictness::Bytes,
+            _ => Strictness::Text,
+        },
+        thinking: if text(arguments, "thinking") == Some("kept") { Thinking::Kept } else { Thinking::Stripped },
+        sources: sources(arguments, &targets, scenario.connections),
+        requests_max: arguments.get_one("requests").copied(),
+        scenario,
+        targets,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::command::command;
+
+    fn planned(line: &str) -> Result<Plan, String> {
+        let matches = command().try_get_matches_from(line.split(' ')).map_err(|error| error.to_string())?;
+        let Some(("run", arguments)) = matches.subcommand() else { return Err("no run".into()) };
+        plan(arguments).map_err(|failure| match failure {
+            Failure::Usage(text) | Failure::Run(text) => text,
+        })
+    }
+
+    #[test]
+    fn the_command_is_well_made() {
+        command().debug_assert();
+    }
+
+    #[test]
+    fn a_line_becomes_a_plan() {
+        let plan = planned(
+            "loadtest run json --spawn gate --versus nginx,haproxy --rounds 2 --duration 1s --connections 7 --check bytes \
+             --bound errors=3 --bound latency_p99_us=5 --thinking kept --header A:b",
+        )
+        .unwrap();
+        let names: Vec<_> = plan.targets.iter().map(Target::name).collect();
+        assert_eq!(names, ["target", "nginx", "haproxy"]);
+        assert_eq!((plan.rounds, plan.scenario.connections, plan.strictness), (2, 7, Strictness::Bytes));
+        assert_eq!(plan.scenario.bounds["errors"], Bound::Number(3.0));
+        assert_eq!(plan.thinking, Thinking::Kept);
+        assert!(plan.mock.is_some());
+    }
+
+    #[test]
+    fn a_running_proxy_has_its_own_upstream() {
+        let plan = planned("loadtest run json --url http://127.0.0.1:3000/base/v1/ --pid 1").unwrap();
+        assert!(plan.mock.is_none());
+        assert_eq!(plan.prefix, "/base");
+        assert_eq!(plan.host.as_deref(), Some("127.0.0.1:3000"));
+    }
+
+    #[test]
+    fn many_connections_come_from_several_addresses() {
+        let plan = planned("loadtest run json --versus nginx --connections 50000").unwrap();
+        assert_eq!(plan.sources.len(), 3);
+        assert!(planned("loadtest run json --versus nginx").unwrap().sources.is_empty());
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        for (line, word) in [
+            ("loadtest run json", "nothing to measure"),
+            ("loadtest run no-such --versus nginx", "no-such"),
+            ("loadtest run json --url https://x", "only http://"),
+            ("loadtest run json --pid 7", "--url"),
+            ("loadtest run json --versus nginx --duration 5", "duration"),
+            ("loadtest run json --versus nginx --bound beauty=1", "beauty"),
+            ("loadtest run json --versus nginx --bound errors=lots", "lots"),
+            ("loadtest run json --versus apache", "apache"),
+            ("loadtest run json --versus nginx --rate 0", "--rate"),
+        ] {
+            let error = planned(line).unwrap_err();
+            assert!(error.contains(word), "{line}: {error}");
+        }
+    }
+}

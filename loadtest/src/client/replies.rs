@@ -1,0 +1,167 @@
+//! The part of the engine that judges: what came on a connection, whether it is right, what the connection does next.
+
+use super::check::Fault;
+use super::connection::State;
+use super::engine::{Engine, REST_NS};
+use super::load::Mode;
+use super::reply::Progress;
+use super::request::Outcome;
+
+impl Engine {
+    pub(super) fn receive(&mut self, index: usize) {
+        let connection = &mut self.connections[index];
+        let read = connection.receive(&mut self.scratch);
+        let count = match read {
+            Ok(None) => return,
+            Ok(Some(0)) => return self.closed(index, "closed"),
+            Ok(Some(count)) => count,
+            Err(error) => return self.closed(index, &error.to_string()),
+        };
+        self.tally.bytes += count as u64;
+        let kind = &self.load.kinds[connection.kind];
+        let before = connection.reply.events();
+        let progress = connection.reply.feed(&self.scratch[..count], kind);
+        self.note_events(index, before);
+        match progress {
+            Ok(Progress::More) => self.go_on(index),
+            Ok(Progress::Whole) => self.complete(index),
+            Err(fault) => self.wrong(index, fault),
+        }
+    }
+
+    /// Counts and times the events that the last read brought.
+    fn note_events(&mut self, index: usize, before: u32) {
+        let now = self.now();
+        let connection = &mut self.connections[index];
+        let after = connection.reply.events();
+        if after == before {
+            return;
+        }
+        let kind = &self.load.kinds[connection.kind];
+        let fresh = u64::from(after - before);
+        self.tally.events += fresh;
+        self.tally.upstream_events += fresh as f64 * kind.upstream_share;
+        if connection.first_event.is_none() {
+            connection.first_event = Some(now);
+            self.tally.first_event.record(now.saturating_sub(connection.intended));
+        }
+        if kind.pace_ns == 0 {
+            return;
+        }
+        for number in before..after {
+            let base = now.saturating_sub(u64::from(number) * kind.pace_ns);
+            connection.base = connection.base.min(base);
+            self.tally.lateness.record(base - connection.base);
+        }
+    }
+
+    /// The reply has more to come: stay, hold, or leave.
+    fn go_on(&mut self, index: usize) {
+        let connection = &mut self.connections[index];
+        let events = connection.reply.events();
+        if self.load.mode == Mode::Hold && connection.state == State::Reading && events > 0 {
+            connection.state = State::Held;
+            self.held += 1;
+        } else if connection.abandon_after.is_some_and(|limit| events >= limit) {
+            connection.close();
+            self.tally.abandoned += 1;
+            self.finish(index);
+        } else if self.load.slow.is_some() {
+            self.pause_reader(index);
+        }
+    }
+
+    fn complete(&mut self, index: usize) {
+        let connection = &mut self.connections[index];
+        let kind = &self.load.kinds[connection.kind];
+        if let Err(fault) = connection.reply.verdict(kind) {
+            return self.wrong(index, fault);
+        }
+        self.tally.error_replies +=
+            u64::from(kind.outcome == Outcome::WholeOrStatus && connection.reply.status() >= 400);
+        self.right(index);
+    }
+
+    /// A request ended as it should.
+    pub(super) fn right(&mut self, index: usize) {
+        let now = self.now();
+        let connection = &mut self.connections[index];
+        self.tally.requests += 1;
+        self.tally.latency.record(now.saturating_sub(connection.intended));
+        connection.served += 1;
+        if self.load.fresh || !connection.reply.keep_alive() {
+            connection.close();
+        }
+        self.finish(index);
+    }
+
+    /// The connection has ended; perhaps the reply too.
+    pub(super) fn closed(&mut self, index: usize, why: &str) {
+        let connection = &mut self.connections[index];
+        let kind = &self.load.kinds[connection.kind];
+        // A server may close an idle connection just as the next request is sent; every client sends such a request again, once.
+        let stale = connection.served > 0 && connection.reply.is_untouched() && !connection.resent;
+        if stale {
+            connection.close();
+            connection.resent = true;
+            self.tally.resent += 1;
+            return self.send_anew(index);
+        }
+        match connection.reply.closed(kind) {
+            Ok(()) => {
+                self.right(index);
+                self.connections[index].close();
+            }
+            Err(fault) => self.fail(index, fault, why),
+        }
+    }
+
+    /// The reply is wrong: fine if a broken one was expected.
+    fn wrong(&mut self, index: usize, fault: Fault) {
+        let connection = &self.connections[index];
+        let kind = &self.load.kinds[connection.kind];
+        if kind.outcome == Outcome::Broken && fault != Fault::HiddenFailure {
+            self.right(index);
+            self.connections[index].close();
+            return;
+        }
+        self.fail(index, fault, "");
+    }
+
+    pub(super) fn fail(&mut self, index: usize, fault: Fault, why: &str) {
+        let connection = &mut self.connections[index];
+        let model = &self.load.kinds[connection.kind].model;
+        let excerpt = connection.reply.excerpt();
+        self.tally.fault(fault, || format!("{model}: {why} ({excerpt})"));
+        if connection.state == State::Held {
+            self.held -= 1;
+        }
+        connection.close();
+        self.resting.push_back((self.now() + REST_NS, index));
+    }
+
+    pub(super) fn end_rests(&mut self, now: u64) {
+        while self.resting.front().is_some_and(|(at, _)| *at <= now) {
+            if let Some((_, index)) = self.resting.pop_front() {
+                self.finish(index);
+            }
+        }
+    }
+
+    /// The connection is free; a closed loop wants its next request at once.
+    pub(super) fn finish(&mut self, index: usize) {
+        if self.connections[index].state == State::Held {
+            self.held -= 1;
+        }
+        self.connections[index].state = State::Idle;
+        self.idle.push(index);
+        match self.load.mode {
+            Mode::Closed => self.backlog.push_back(0),
+            Mode::Open { .. } | Mode::Hold => {}
+        }
+        // Without this turn through the backlog a connection would wait for the next poll.
+        if self.connections[index].is_open() {
+            self.start_requests();
+        }
+    }
+}
