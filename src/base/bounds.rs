@@ -9,8 +9,15 @@ pub const HEAD_BYTES_MAX: usize = 64 * 1024;
 pub const REQUEST_LINE_BYTES_MAX: usize = 8 * 1024;
 /// Header fields in one head; beyond it the answer is 431. Apache's default is 100.
 pub const HEAD_FIELDS_MAX: usize = 100;
+/// A host name and its port: 253 bytes of name (RFC 1035 §2.3.4), brackets or dots around it, `:65535`.
+pub const HOST_BYTES_MAX: usize = 262;
+/// A client's own request id; a longer one is replaced. Twice what the SDKs send.
+pub const REQUEST_ID_BYTES_MAX: usize = 128;
 /// A chunk-size line with its extensions (RFC 9112 §7.1.1 asks for a limit).
 pub const CHUNK_LINE_BYTES_MAX: usize = 256;
+/// Chunk extensions of one body together: they carry nothing, and one-byte chunks with long extensions would cost a
+/// reader hundreds of times what they deliver.
+pub const CHUNK_EXTENSION_BYTES_MAX: usize = 16 * 1024;
 /// All trailer fields of one body.
 pub const TRAILER_BYTES_MAX: usize = 8 * 1024;
 
@@ -26,3 +33,22 @@ pub const CHOICES_MAX: usize = 128;
 pub const JSON_DEPTH_MAX: usize = 64;
 /// A body without stream that is collected to be edited as a whole; a larger one passes unfiltered, and says so.
 pub const WHOLE_BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// A request body that is taken in whole to learn its model and to be able to send it again; a larger one is streamed.
+/// Chats with several images stay below it.
+pub const COLLECTED_BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// One configuration file, and one structured value in an environment variable. The largest sensible file (a thousand
+/// model rules) is a tenth of it.
+pub const CONFIG_BYTES_MAX: usize = 512 * 1024;
+/// One secret, from wherever it comes: it has to fit into a request head with room to spare.
+pub const SECRET_BYTES_MAX: usize = 16 * 1024;
+/// Addresses to listen on; each costs a socket on every core.
+pub const LISTEN_MAX: usize = 16;
+/// Entries of an option that is a list of names.
+pub const OPTION_LIST_MAX: usize = 256;
+/// Own rules `think.models`: they are tried in order for a model's first request.
+pub const MODEL_RULES_MAX: usize = 1024;
+/// Own `think.profiles`.
+pub const PROFILES_MAX: usize = 64;
+/// Delimiters of one kind (pairs, ends, glue) in one profile.
+pub const PROFILE_DELIMITERS_MAX: usize = 16;

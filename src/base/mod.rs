@@ -2,4 +2,5 @@
 
 pub mod bounds;
 pub mod error;
+pub mod metric;
 pub mod secret;

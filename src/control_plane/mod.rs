@@ -1,5 +1,12 @@
 //! Everything that is allowed to block: configuration, signals, name resolution, the demo.
 
+pub mod boot;
 pub mod cli;
 pub mod config;
 pub mod demo;
+pub mod host;
+pub mod log;
+pub mod publish;
+pub mod resolve;
+pub mod signals;
+pub mod trust;

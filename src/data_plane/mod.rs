@@ -1,1 +1,38 @@
-//! One core of the gateway: every file is a step of the path or a primitive of the core.
+//! One core of the gateway: every file is a step of the path or a primitive of the core. Nothing here can be reached
+//! from another thread, blocks, resolves a name or touches a file.
+
+// Primitives.
+pub mod buffers;
+pub mod channel;
+pub mod clock;
+pub mod core;
+pub mod deadline;
+pub mod driver;
+pub mod failure;
+pub mod input;
+pub mod journal;
+pub mod mailbox;
+pub mod meter;
+pub mod pool;
+pub mod socket;
+
+// The way of a connection.
+pub mod connection;
+pub mod downstream;
+pub mod listener;
+pub mod worker;
+
+// The path of a request.
+pub mod request;
+
+pub mod account;
+pub mod admit;
+pub mod collect;
+pub mod connect;
+pub mod egress;
+pub mod exchange;
+pub mod forward;
+pub mod heading;
+pub mod local;
+pub mod relay;
+pub mod scrape;

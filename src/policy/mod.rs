@@ -1,1 +1,3 @@
 //! Sans-io decisions; time and randomness are arguments.
+
+pub mod snapshot;

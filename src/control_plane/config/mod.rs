@@ -1,1 +1,26 @@
-//! (being built)
+//! Options: one table (`table/rows.rs`), four sources, one checked result.
+//!
+//! `load` reads flags, environment and file into `Settings`; `reload` does it again for SIGHUP. A value wins by its source:
+//! flag, `THINKGATE_` variable, variable of another program, file, default. Nothing here starts anything.
+
+mod address;
+mod checks;
+mod environment;
+mod file;
+mod kind;
+mod load;
+mod nearest;
+mod problem;
+mod profiles;
+mod secret;
+pub mod settings;
+pub mod table;
+mod think;
+mod units;
+
+pub use checks::summary;
+pub use environment::Environment;
+pub use kind::Kind;
+pub use load::{FlagText, Inputs, Loaded, Origin, Reloaded, Source, load, reload};
+pub use problem::Problem;
+pub use settings::Settings;

@@ -1,0 +1,254 @@
+//! From flags, environment and file to `Settings`: every value is checked, the strongest source wins, and all that is wrong
+//! is reported at once.
+
+use std::path::PathBuf;
+
+use super::environment::Environment;
+use super::kind::{Kind, Raw, Value};
+use super::problem::Problem;
+use super::settings::Settings;
+use super::table::{self, Applies, ROWS};
+use super::{checks, file};
+
+/// Where a value came from, the strongest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Source {
+    Flag,
+    Environment,
+    /// A variable of another program, such as `OLLAMA_URL`.
+    Ecosystem,
+    File,
+    Default,
+}
+
+/// All that `load` reads, kept for reloads.
+#[derive(Clone, Debug, Default)]
+pub struct Inputs {
+    /// Row's index and text, as the command line gave them.
+    pub flags: Vec<(usize, FlagText)>,
+    pub environment: Environment,
+    /// Where `thinkgate.yaml` is looked for; empty: the working directory.
+    pub dir: PathBuf,
+}
+
+/// A flag's text, which may be a secret.
+pub type FlagText = crate::base::secret::Secret;
+
+/// What applies to one option.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin {
+    pub source: Source,
+    /// `--timeout`, `TIMEOUT_SECONDS`, `thinkgate.yaml:3: timeouts.total`, `default`.
+    pub name: String,
+}
+
+/// A configuration that may be used.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    pub settings: Settings,
+    /// Options that do not have their default: the table's index, and where the value came from.
+    pub sources: Vec<(usize, Origin)>,
+    /// Allowed, and worth a line in the log.
+    pub warnings: Vec<String>,
+    /// The file that was read.
+    pub file: Option<PathBuf>,
+    inputs: Inputs,
+    /// One for each row; `None`: nothing was given and there is no default.
+    values: Vec<Option<Value>>,
+}
+
+/// The result of `reload`.
+#[derive(Clone, Debug)]
+pub struct Reloaded {
+    pub loaded: Loaded,
+    /// Options that changed and apply now.
+    pub changed: Vec<String>,
+    /// Options that changed and keep their old value until the next start.
+    pub needs_restart: Vec<String>,
+}
+
+/// Reads everything and checks everything.
+///
+/// # Errors
+/// All findings, in the order of flags, environment, file, whole.
+pub fn load(inputs: Inputs) -> Result<Loaded, Vec<Problem>> {
+    let gathered = gather(&inputs)?;
+    compose(inputs, gathered)
+}
+
+/// Reads everything again, for SIGHUP. What applies at start only keeps its value.
+///
+/// # Errors
+/// All findings; the previous configuration then stays whole.
+pub fn reload(previous: &Loaded) -> Result<Reloaded, Vec<Problem>> {
+    let mut gathered = gather(&previous.inputs)?;
+    let (mut changed, mut needs_restart) = (Vec::new(), Vec::new());
+    for (at, row) in ROWS.iter().enumerate() {
+        if gathered.values[at] == previous.values[at] {
+            continue;
+        }
+        match row.applies {
+            Applies::Reload => changed.push(row.name()),
+            Applies::Start => {
+                needs_restart.push(row.name());
+                gathered.values[at].clone_from(&previous.values[at]);
+            }
+        }
+    }
+    let loaded = compose(previous.inputs.clone(), gathered)?;
+    Ok(Reloaded { loaded, changed, needs_restart })
+}
+
+/// Values by row, before they meet each other.
+struct Gathered {
+    values: Vec<Option<Value>>,
+    origins: Vec<Origin>,
+    warnings: Vec<String>,
+    file: Option<PathBuf>,
+}
+
+/// A value that some source gave.
+struct Given {
+    row: usize,
+    origin: Origin,
+    raw: Raw,
+}
+
+fn gather(inputs: &Inputs) -> Result<Gathered, Vec<Problem>> {
+    let mut problems = Vec::new();
+    let mut warnings = Vec::new();
+    let mut given = Vec::new();
+    let give = |row, source, name, raw| Given { row, origin: Origin { source, name }, raw };
+
+    for (row, text) in &inputs.flags {
+        given.push(give(*row, Source::Flag, ROWS[*row].name(), Raw::Text(text.reveal().to_owned())));
+    }
+    for (row, name, value) in inputs.environment.given(&mut problems) {
+        given.push(give(row, Source::Environment, name, Raw::Text(value.to_owned())));
+    }
+    let file = config_file(inputs, &given);
+    if let Some(path) = &file {
+        for entry in file::read(path, &mut problems) {
+            given.push(give(entry.row, Source::File, entry.origin, Raw::Tree(entry.tree)));
+        }
+    }
+    ecosystem(&inputs.environment, &mut given, &mut warnings);
+
+    // A stable sort: within one source the order of the user stays.
+    given.sort_by_key(|given| given.origin.source);
+    let (values, origins) = choose(expand(given, &inputs.environment, &mut problems), inputs, &mut problems);
+    if problems.is_empty() { Ok(Gathered { values, origins, warnings, file }) } else { Err(problems) }
+}
+
+/// The path of `-c`, of its variable, or one of the usual places.
+fn config_file(inputs: &Inputs, given: &[Given]) -> Option<PathBuf> {
+    let named = given.iter().find(|given| matches!(ROWS[given.row].kind, Kind::ConfigFile));
+    match named {
+        Some(Given { raw: Raw::Text(path), .. }) => Some(PathBuf::from(path)),
+        _ => file::discover(&inputs.dir, &inputs.environment),
+    }
+}
+
+/// Adds what variables of other programs say about options that our own sources above them leave open.
+fn ecosystem(environment: &Environment, given: &mut Vec<Given>, warnings: &mut Vec<String>) {
+    for (row, definition) in ROWS.iter().enumerate().filter(|(_, row)| row.built) {
+        let ours = |given: &Given| given.row == row && given.origin.source < Source::Ecosystem;
+        if given.iter().any(ours) {
+            continue;
+        }
+        for variable in definition.ecosystem {
+            let Some(text) = environment.get(variable.name) else { continue };
+            let Some(text) = (variable.read)(text) else {
+                warnings
+                    .push(format!("{} has a value that says nothing to thinkgate; it is passed over", variable.name));
+                continue;
+            };
+            let text = match text.strip_prefix(':') {
+                Some(port) if matches!(definition.kind, Kind::Listen { .. }) => with_port(row, port, given),
+                _ => text,
+            };
+            if !variable.note.is_empty() {
+                warnings.push(format!("{} {}", variable.name, variable.note));
+            }
+            let origin = Origin { source: Source::Ecosystem, name: variable.name.to_owned() };
+            given.push(Given { row, origin, raw: Raw::Text(text) });
+            break;
+        }
+    }
+}
+
+/// `PORT` moves the one address that the file or the default has to another port.
+fn with_port(row: usize, port: &str, given: &[Given]) -> String {
+    let below = given.iter().find(|given| given.row == row && given.origin.source == Source::File);
+    let below = match below.map(|given| super::kind::text(&given.raw)) {
+        Some(Ok(text)) if !text.contains(',') => text,
+        _ => ROWS[row].default.unwrap_or_default().to_owned(),
+    };
+    match below.rsplit_once(':') {
+        Some((host, _)) => format!("{host}:{port}"),
+        None => format!("{below}:{port}"),
+    }
+}
+
+/// A given value that was checked.
+struct Checked {
+    row: usize,
+    origin: Origin,
+    value: Value,
+}
+
+/// Checks every given value, also those that a stronger source hides; shorthands become values of the row they stand for.
+fn expand(given: Vec<Given>, environment: &Environment, problems: &mut Vec<Problem>) -> Vec<Checked> {
+    let mut checked = Vec::new();
+    for Given { mut row, origin, raw } in given {
+        if !ROWS[row].built {
+            problems.push(Problem::new(origin.name, format!("{} is not in this build", ROWS[row].name())));
+            continue;
+        }
+        let mut value = ROWS[row].kind.parse(&raw, environment);
+        if let (Kind::Shorthand { key, value: stands_for }, Ok(on)) = (ROWS[row].kind, &value) {
+            let Some(target) = table::by_key(key).filter(|_| *on == Value::Bool(true)) else { continue };
+            row = target;
+            value = ROWS[target].kind.parse(&Raw::Text(stands_for.to_owned()), environment);
+        }
+        match value {
+            Ok(value) => checked.push(Checked { row, origin, value }),
+            Err(message) => problems.push(Problem::new(origin.name, message)),
+        }
+    }
+    checked
+}
+
+/// One value a row. The strongest source wins; two of one source have to agree.
+fn choose(checked: Vec<Checked>, inputs: &Inputs, problems: &mut Vec<Problem>) -> (Vec<Option<Value>>, Vec<Origin>) {
+    let mut values: Vec<Option<Value>> = Vec::with_capacity(ROWS.len());
+    let mut origins = Vec::with_capacity(ROWS.len());
+    for row in ROWS {
+        let text = row.default.filter(|_| row.built).map(|text| Raw::Text(text.to_owned()));
+        values.push(text.and_then(|raw| row.kind.parse(&raw, &inputs.environment).ok()));
+        origins.push(Origin { source: Source::Default, name: "default".to_owned() });
+    }
+    for Checked { row, origin, value } in checked {
+        let before: &Origin = &origins[row];
+        if before.source == Source::Default {
+            values[row] = Some(value);
+            origins[row] = origin;
+        } else if before.source == origin.source && values[row].as_ref() != Some(&value) {
+            problems.push(Problem::new(origin.name, format!("contradicts {}", before.name)));
+        }
+    }
+    (values, origins)
+}
+
+fn compose(inputs: Inputs, gathered: Gathered) -> Result<Loaded, Vec<Problem>> {
+    let Gathered { values, origins, mut warnings, file } = gathered;
+    let mut settings = Settings::blank();
+    for (row, value) in ROWS.iter().zip(&values) {
+        if let Some(value) = value {
+            row.kind.apply(value.clone(), &mut settings);
+        }
+    }
+    checks::whole(&mut settings, &origins, &mut warnings)?;
+    let sources = origins.into_iter().enumerate().filter(|(_, origin)| origin.source != Source::Default).collect();
+    Ok(Loaded { settings, sources, warnings, file, inputs, values })
+}

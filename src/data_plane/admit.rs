@@ -1,0 +1,150 @@
+//! Step 1: the request's head is read, judged and turned into an exchange, in one go and without waiting.
+
+use std::sync::Arc;
+
+use super::{
+    account,
+    core::Core,
+    downstream::Downstream,
+    exchange::{Exchange, RequestId},
+};
+use crate::{
+    base::error::Kind,
+    policy::snapshot::Snapshot,
+    wire::{
+        dialect::{Dialect, Endpoint, Route, UpstreamPath, route},
+        http::{
+            BodyDecoder, RequestHead,
+            request::{self, Progress},
+            slots,
+            write::{Credential, UpstreamLine, upstream_request},
+        },
+        think::Policy,
+    },
+};
+
+/// What a head turned out to be.
+pub enum Admitted {
+    /// Not whole yet.
+    Partial,
+    /// For the upstream.
+    Forward(Box<Exchange>),
+    /// For ourselves.
+    Own(Box<Exchange>),
+    /// Not to be read: answered with this, then the connection ends.
+    Refused(Kind, Dialect),
+}
+
+/// Reads the next head from what has arrived.
+pub fn admit(down: &mut Downstream<'_>, progress: &mut Progress) -> Admitted {
+    let core = down.core;
+    let mut slots = slots();
+    let head = match request::parse_growing(down.input.bytes(), progress, &mut slots) {
+        Ok(None) => return Admitted::Partial,
+        Ok(Some(head)) => head,
+        Err(kind) => return Admitted::Refused(kind, Dialect::OpenAi),
+    };
+    let route = match route(head.method, head.path) {
+        Ok(route) => route,
+        Err(kind) => return Admitted::Refused(kind, Dialect::OpenAi),
+    };
+    let snapshot = core.snapshot();
+    let exchange = match open(core, &head, &route, snapshot) {
+        Ok(exchange) => exchange,
+        Err(kind) => return Admitted::Refused(kind, route.dialect),
+    };
+    if exchange.snapshot.debug {
+        account::debug_request(core, &exchange.id, &head);
+    }
+    let len = head.len;
+    *progress = Progress::default();
+    down.input.consume(len, &core.buffers);
+    let mut exchange = exchange;
+    exchange.came_whole = exchange.decoder.is_done() || exchange.decoder.announced() <= down.input.bytes().len() as u64;
+    if exchange.endpoint.is_own() { Admitted::Own(exchange) } else { Admitted::Forward(exchange) }
+}
+
+fn open(
+    core: &Core,
+    head: &RequestHead<'_>,
+    route: &Route<'_>,
+    snapshot: Arc<Snapshot>,
+) -> Result<Box<Exchange>, Kind> {
+    let now = core.clock.now();
+    // A method that an endpoint does not take makes it something else: the upstream decides, and we do not look into it.
+    let endpoint = if route.method_allowed { route.endpoint } else { Endpoint::Other };
+    let decoder = BodyDecoder::request(head.framing);
+    if decoder.announced() > snapshot.limits.body_bytes_max {
+        return Err(Kind::BodyTooLarge);
+    }
+    let think_header = if snapshot.think.header { head.x_think.map(policy_named).transpose()? } else { None };
+    let id: RequestId = match head.x_request_id {
+        Some(id) => id.into(),
+        None => format!("{:016x}", core.new_id()).into(),
+    };
+    let mut upstream_head = Vec::new();
+    if !endpoint.is_own() {
+        upstream_head = core.buffers.take();
+        write_upstream(&mut upstream_head, head, route.upstream_path, &snapshot, &id);
+    }
+    let logged = snapshot.access_log || snapshot.debug;
+    Ok(Box::new(Exchange {
+        endpoint,
+        dialect: route.dialect,
+        method: head.method,
+        version: head.version,
+        keep_alive: head.keep_alive,
+        expects_continue: head.expects_continue && !decoder.is_done(),
+        line: logged.then(|| format!("{} {}", head.method_text, head.path).into()),
+        id,
+        head: upstream_head,
+        body: Vec::new(),
+        framing: head.framing,
+        decoder,
+        came_whole: false,
+        think_header,
+        think: None,
+        started: now,
+        sent: 0,
+        first_byte: 0,
+        first_visible: 0,
+        total_due: now.saturating_add(snapshot.limits.total_us),
+        status: 0,
+        attempts: 0,
+        model: None,
+        think_removed: 0,
+        settled: None,
+        snapshot,
+    }))
+}
+
+fn write_upstream(out: &mut Vec<u8>, head: &RequestHead<'_>, path: UpstreamPath<'_>, snapshot: &Snapshot, id: &str) {
+    let upstream = &snapshot.upstream;
+    let credential = match &upstream.authorization {
+        Some(ours) => Credential::Replace(ours.reveal().as_bytes()),
+        None => Credential::Keep,
+    };
+    upstream_request(
+        out,
+        head,
+        &UpstreamLine {
+            authority: &upstream.authority,
+            path_prefix: &upstream.path_prefix,
+            path_override: path.parts(),
+            method_override: None,
+            credential,
+            request_id: id,
+            framing: head.framing,
+            extra: &[],
+        },
+    );
+}
+
+/// The policy that an `X-Think` value names.
+///
+/// # Errors
+/// `BadRequest` for a word that is none: silently taking another policy could show thinking that was to be hidden.
+fn policy_named(value: &[u8]) -> Result<Policy, Kind> {
+    let text = std::str::from_utf8(value).map_err(|_| Kind::BadRequest)?;
+    Policy::from_name(&text.trim().to_ascii_lowercase()).ok_or(Kind::BadRequest)
+}

@@ -1,0 +1,172 @@
+//! One client connection from its first byte to its last: heads in order, one request at a time.
+
+use std::{
+    net::SocketAddr,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::{Pin, pin},
+    rc::Rc,
+    task::{Context, Poll},
+};
+
+use pin_project_lite::pin_project;
+
+use super::{
+    account,
+    admit::{Admitted, admit},
+    core::Core,
+    downstream::Downstream,
+    exchange::Exchange,
+    local::{self, Asked},
+    meter::Outcome,
+    request::{self, After},
+    socket::{Armed, Socket},
+};
+use crate::{
+    base::{error::Kind, metric::Metric},
+    wire::{
+        dialect::{Dialect, Endpoint},
+        http::{Method, request::Progress},
+    },
+};
+
+use std::sync::atomic::Ordering::Relaxed;
+
+/// Serves one connection to its end. A panic ends this connection and nothing else; it is counted.
+pub async fn serve(core: Rc<Core>, socket: Socket, peer: SocketAddr) {
+    core.meter.one(Metric::ConnectionsOpen);
+    let survived = Caught { inner: run(&core, &socket, peer) }.await;
+    if !survived {
+        core.meter.one(Metric::ConnectionPanics);
+    }
+    core.meter.sub(Metric::ConnectionsOpen, 1);
+    core.seat().load.fetch_sub(1, Relaxed);
+}
+
+pin_project! {
+    /// Completes with whether the inner future ended without a panic.
+    struct Caught<F> {
+        #[pin]
+        inner: F,
+    }
+}
+
+impl<F: Future<Output = ()>> Future for Caught<F> {
+    type Output = bool;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<bool> {
+        let this = self.project();
+        // The state behind a panic is dropped with the connection; what outlives it are cells that are whole between
+        // any two statements.
+        match catch_unwind(AssertUnwindSafe(|| this.inner.poll(cx))) {
+            Ok(Poll::Pending) => Poll::Pending,
+            Ok(Poll::Ready(())) => Poll::Ready(true),
+            Err(_) => Poll::Ready(false),
+        }
+    }
+}
+
+async fn run(core: &Core, socket: &Socket, peer: SocketAddr) {
+    let arrival = pin!(Armed::new(|| socket.readable()));
+    let mut down = Downstream::new(core, socket, arrival, peer);
+    let mut after = After::Next;
+    while after == After::Next {
+        after = match next_request(&mut down).await {
+            Some(Next::Forward(exchange)) => request::handle(&mut down, exchange).await,
+            Some(Next::Own(exchange)) => answer_own(&mut down, exchange).await,
+            Some(Next::Refused(kind, dialect)) => refuse(&mut down, kind, dialect).await,
+            None => After::Close,
+        };
+        if after == After::Next && core.draining.get() {
+            after = After::Close;
+        }
+    }
+    if after == After::Linger {
+        down.linger().await;
+    }
+    down.meter_bytes();
+}
+
+enum Next {
+    Forward(Box<Exchange>),
+    Own(Box<Exchange>),
+    Refused(Kind, Dialect),
+}
+
+/// Waits for a whole head. `None`: the client left, or was silent for as long as a connection may be.
+async fn next_request(down: &mut Downstream<'_>) -> Option<Next> {
+    let core = down.core;
+    let mut progress = Progress::default();
+    let idle_us = core.snapshot().limits.keep_alive_us;
+    down.timer.set(core.clock.now() + idle_us);
+    let mut begun = false;
+    loop {
+        if !down.input.is_empty() {
+            match admit(down, &mut progress) {
+                Admitted::Partial => {}
+                Admitted::Forward(exchange) => return Some(Next::Forward(exchange)),
+                Admitted::Own(exchange) => return Some(Next::Own(exchange)),
+                Admitted::Refused(kind, dialect) => return Some(Next::Refused(kind, dialect)),
+            }
+            if !begun {
+                // From the first byte on the whole head has one limit, however slowly it drips in.
+                begun = true;
+                down.timer.set(core.clock.now() + core.snapshot().limits.head_us);
+            }
+        } else if core.draining.get() {
+            return None;
+        }
+        match down.arrival().await {
+            Ok(()) => {}
+            Err(super::downstream::Interrupt::Due) if begun => {
+                return Some(Next::Refused(Kind::RequestTimeout, Dialect::OpenAi));
+            }
+            Err(_) => return None,
+        }
+    }
+}
+
+/// A head that cannot be served: nobody knows where the next request would start, so this one is the last.
+async fn refuse(down: &mut Downstream<'_>, kind: Kind, dialect: Dialect) -> After {
+    let core = down.core;
+    core.meter.error(kind);
+    core.meter.request(Endpoint::Other, kind.status(), Outcome::Error);
+    let asked = Asked { dialect, ..Asked::unreadable() };
+    let sent = local::error(down, &asked, kind, "");
+    finish(down, sent.is_ok(), After::Linger).await
+}
+
+async fn answer_own(down: &mut Downstream<'_>, mut exchange: Box<Exchange>) -> After {
+    let core = down.core;
+    let keep_alive = exchange.keep_alive && exchange.decoder.is_done() && !core.draining.get();
+    let asked = Asked {
+        dialect: exchange.dialect,
+        version: exchange.version,
+        head_only: exchange.method == Method::Head,
+        keep_alive,
+        id: &exchange.id,
+        extra: &[],
+    };
+    let status = local::own(down, &asked, exchange.endpoint);
+    exchange.status = status.unwrap_or(499);
+    exchange.settled = Some(if status.is_ok() { Outcome::Complete } else { Outcome::ClientGone });
+    let wanted = match (keep_alive, exchange.decoder.is_done()) {
+        (true, _) => After::Next,
+        (false, true) => After::Close,
+        (false, false) => After::Linger,
+    };
+    let after = finish(down, status.is_ok(), wanted).await;
+    account::close(down, exchange);
+    after
+}
+
+/// Waits until the answer has left.
+async fn finish(down: &mut Downstream<'_>, sent: bool, wanted: After) -> After {
+    if !sent {
+        return After::Close;
+    }
+    down.timer.set(down.core.clock.now() + down.core.snapshot().limits.idle_us);
+    match down.flush().await {
+        Ok(()) => wanted,
+        Err(_) => After::Close,
+    }
+}

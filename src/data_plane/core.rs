@@ -1,0 +1,149 @@
+//! What one worker owns. Nothing in it can be reached from another thread, so there is nothing to lock.
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::HashSet,
+    rc::Rc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering::Relaxed},
+    },
+};
+
+use super::{
+    buffers::Buffers, clock::Clock, deadline::Deadlines, driver::Driver, journal::Journal, mailbox::Sender,
+    meter::Meter, pool::Pool,
+};
+use crate::{policy::snapshot::Snapshot, wire::think::Out};
+
+/// One read from an upstream at most. Larger reads cost cache, smaller ones calls.
+pub const READ_BYTES: usize = 64 * 1024;
+
+/// What the cores share: counters and doors, no data of a request.
+pub struct Shared {
+    /// Per core: its door, its load, its cells.
+    pub cores: Box<[Seat]>,
+    /// The control plane wants new work refused and readiness false.
+    pub draining: AtomicBool,
+    /// A core could not reach the upstream: its name should be resolved again.
+    pub resolve_wanted: AtomicBool,
+    pub worker_restarts: AtomicU64,
+    pub reloads: AtomicU64,
+    pub reload_failures: AtomicU64,
+    /// Of the process, as the control plane last looked; the data plane reads no files.
+    pub resident_bytes: AtomicU64,
+    pub open_fds: AtomicU64,
+    /// Client connections one core may hold; the rest of the descriptors is for upstreams.
+    pub connections_max: usize,
+    pub version: &'static str,
+}
+
+/// One core as the others see it. On a cache line of its own, since its core writes it all the time.
+#[repr(align(128))]
+pub struct Seat {
+    pub door: Sender,
+    /// Client connections it holds or is about to get.
+    pub load: AtomicUsize,
+    pub meter: Arc<Meter>,
+    /// Index into [`Driver::ALL`].
+    pub driver: AtomicU8,
+}
+
+impl Seat {
+    #[must_use]
+    pub fn driver(&self) -> Driver {
+        Driver::ALL.get(usize::from(self.driver.load(Relaxed))).copied().unwrap_or(Driver::Epoll)
+    }
+}
+
+/// Buffers that are only used between two waits, so that all connections share them.
+pub struct Scratch {
+    pub read: Box<[u8]>,
+    pub write: Vec<u8>,
+    pub think: Out,
+}
+
+pub struct Core {
+    pub index: usize,
+    pub shared: Arc<Shared>,
+    pub meter: Arc<Meter>,
+    pub clock: Clock,
+    pub deadlines: Rc<Deadlines>,
+    pub buffers: Buffers,
+    pub pool: Pool,
+    pub journal: Journal,
+    pub scratch: RefCell<Scratch>,
+    snapshot: RefCell<Arc<Snapshot>>,
+    pub draining: Cell<bool>,
+    next_id: Cell<u64>,
+    /// Models somebody was told about, so that a line is written once each; bounded.
+    told: RefCell<HashSet<Box<str>>>,
+}
+
+impl Core {
+    #[must_use]
+    pub fn new(
+        index: usize,
+        shared: Arc<Shared>,
+        snapshot: Arc<Snapshot>,
+        journal: Journal,
+        deadlines: Rc<Deadlines>,
+    ) -> Self {
+        let meter = Arc::clone(&shared.cores[index].meter);
+        let clock = Clock::new();
+        // Ids must differ between cores and between runs; they are names, not secrets.
+        let seed = clock.wall_us(clock.now()).wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ ((index as u64) << 56);
+        Self {
+            index,
+            meter,
+            clock,
+            deadlines,
+            buffers: Buffers::default(),
+            pool: Pool::default(),
+            journal,
+            scratch: RefCell::new(Scratch {
+                read: vec![0; READ_BYTES].into_boxed_slice(),
+                write: Vec::with_capacity(4_096),
+                think: Out::default(),
+            }),
+            snapshot: RefCell::new(snapshot),
+            draining: Cell::new(shared.draining.load(Relaxed)),
+            shared,
+            next_id: Cell::new(seed),
+            told: RefCell::default(),
+        }
+    }
+
+    /// The configuration of now; a request keeps the one it started with.
+    #[must_use]
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        Arc::clone(&self.snapshot.borrow())
+    }
+
+    pub fn take_snapshot(&self, snapshot: Arc<Snapshot>) {
+        *self.snapshot.borrow_mut() = snapshot;
+    }
+
+    /// A name for a request that came without one.
+    #[must_use]
+    pub fn new_id(&self) -> u64 {
+        let id = self.next_id.get();
+        self.next_id.set(id.wrapping_add(1));
+        // A bijection, so that ids differ, which spreads neighbours apart (splitmix64's finaliser).
+        let mixed = (id ^ (id >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB) ^ (id >> 31)
+    }
+
+    /// Was this said before? A table that is full says yes: the line is a help, not a count.
+    #[must_use]
+    pub fn told_about(&self, model: &str) -> bool {
+        const MODELS_MAX: usize = 256;
+        let mut told = self.told.borrow_mut();
+        told.len() >= MODELS_MAX || !told.insert(model.into())
+    }
+
+    #[must_use]
+    pub fn seat(&self) -> &Seat {
+        &self.shared.cores[self.index]
+    }
+}

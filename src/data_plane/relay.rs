@@ -1,0 +1,387 @@
+//! Step 4, second half: the body. Each time the upstream has something: one read into the core's buffer, framing off,
+//! filter, framing on, one write. Nothing is kept while nothing comes; nothing more is read while the client is behind.
+
+use std::{io::ErrorKind, pin::pin};
+
+use super::{
+    account,
+    channel::Channel,
+    clock::Micros,
+    core::{Core, Scratch},
+    downstream::{Downstream, Gone, Interrupt},
+    egress::{Body, push},
+    exchange::Exchange,
+    failure::Failure,
+    heading::{self, Begun},
+    socket::{Armed, ready},
+};
+use crate::{
+    base::{bounds::WHOLE_BODY_BYTES_MAX, error::Kind, metric::Metric},
+    wire::{
+        dialect::error,
+        http::{BodyDecoder, Framing, response, slots},
+        think::{self, Filter, Out, Spec},
+    },
+};
+
+/// How an answer that was begun came to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    Complete,
+    /// The client has a first part and sees that it is only that.
+    Cut(Kind),
+}
+
+/// What is done with the body.
+pub enum Mode {
+    Pass,
+    /// As `Pass`, where the filter was wanted and could not work.
+    Unfiltered,
+    Filter(Box<Filter>),
+    Collect(Collected),
+}
+
+/// A body without stream, gathered to be edited as a whole.
+pub struct Collected {
+    spec: Box<Spec>,
+    body: Vec<u8>,
+    edited: Option<usize>,
+}
+
+impl Collected {
+    #[must_use]
+    pub fn new(spec: Box<Spec>) -> Self {
+        Self { spec, body: Vec::new(), edited: None }
+    }
+
+    /// Length of the body once it was edited.
+    #[must_use]
+    pub fn edited_len(&self) -> usize {
+        self.edited.unwrap_or(self.body.len())
+    }
+}
+
+pub struct Relay {
+    pub decoder: BodyDecoder,
+    pub mode: Mode,
+    /// Towards the client.
+    pub framing: Framing,
+    pub stream: bool,
+    /// The upstream connection may carry another request after this one.
+    pub reusable: bool,
+    pub idle_hint_s: Option<u32>,
+    /// The upstream's head, while the client's has to wait for it (`Mode::Collect`).
+    pub head: Vec<u8>,
+    pub done: bool,
+    pub last_write: Micros,
+    /// The answer to `HEAD`: its head speaks of a body that does not come.
+    pub headless: bool,
+}
+
+/// Passes the rest of an answer on.
+///
+/// # Errors
+/// Only while nothing was written: the gateway then answers itself.
+pub async fn relay(down: &mut Downstream<'_>, exchange: &mut Exchange, begun: Begun) -> Result<Ending, Failure> {
+    let Begun { channel, mut relay } = begun;
+    let core = down.core;
+    if relay.stream {
+        core.meter.one(Metric::StreamsActive);
+    }
+    let result = run(down, exchange, &channel, &mut relay).await;
+    if relay.stream {
+        core.meter.sub(Metric::StreamsActive, 1);
+    }
+    relay.report(core, exchange);
+    if relay.done && relay.reusable && result.is_ok() {
+        keep(core, exchange, channel, relay.idle_hint_s);
+    }
+    match result {
+        Ok(()) => Ok(Ending::Complete),
+        Err(failure) if !relay.head.is_empty() => Err(failure),
+        Err(failure) => {
+            account::warn(core, exchange, &failure);
+            end_cut(down, exchange, &relay, failure.kind).await;
+            Ok(Ending::Cut(failure.kind))
+        }
+    }
+}
+
+fn keep(core: &Core, exchange: &Exchange, channel: Channel, hint_s: Option<u32>) {
+    let limits = &exchange.snapshot.limits;
+    // One second less than the upstream says, so that it is we who close.
+    let hint_us = hint_s.map_or(u64::MAX, |seconds| u64::from(seconds.saturating_sub(1)) * 1_000_000);
+    let usable_until = core.clock.now().saturating_add(limits.pool_idle_us.min(hint_us));
+    core.pool.give_back(channel, exchange.snapshot.upstream.identity, usable_until, limits.pool_idle_max);
+}
+
+async fn run(
+    down: &mut Downstream<'_>,
+    exchange: &mut Exchange,
+    channel: &Channel,
+    relay: &mut Relay,
+) -> Result<(), Failure> {
+    let limits = exchange.snapshot.limits;
+    let heartbeat = exchange.snapshot.think.heartbeat_us;
+    let mut readable = pin!(Armed::new(|| channel.socket.readable()));
+    loop {
+        let now = down.core.clock.now();
+        let idle_due = (now + limits.idle_us).min(exchange.total_due);
+        if down.is_behind() {
+            down.timer.set(idle_due);
+            down.flush().await.map_err(|interrupt| late(down.core, exchange, interrupt))?;
+        }
+        if relay.done {
+            return Ok(());
+        }
+        if relay.last_write == 0 {
+            relay.last_write = now;
+        }
+        while !channel.has_plaintext() {
+            let beat_due = relay.beat_due(heartbeat);
+            down.timer.set(idle_due.min(beat_due));
+            let mut ready = pin!(ready(readable.as_mut()));
+            match down.until(ready.as_mut()).await {
+                Ok(Ok(())) => break,
+                Ok(Err(error)) => return Err(Failure::with(Kind::UpstreamCut, error)),
+                Err(Interrupt::Due) if beat_due <= down.core.clock.now() && beat_due < idle_due => {
+                    relay.beat(down)?;
+                    down.flush().await.map_err(|interrupt| late(down.core, exchange, interrupt))?;
+                }
+                Err(interrupt) => return Err(late(down.core, exchange, interrupt)),
+            }
+        }
+        relay.read(down, exchange, channel)?;
+    }
+}
+
+fn late(core: &Core, exchange: &Exchange, interrupt: Interrupt) -> Failure {
+    let total = core.clock.now() >= exchange.total_due;
+    Failure::interrupted(interrupt, if total { Kind::TotalTimeout } else { Kind::IdleTimeout })
+}
+
+/// An answer that cannot be completed: a stream that our own limits cut gets an error event, so that the client
+/// learns why; what the upstream cut is passed on as that, a missing end.
+async fn end_cut(down: &mut Downstream<'_>, exchange: &Exchange, relay: &Relay, kind: Kind) {
+    let ours = matches!(kind, Kind::IdleTimeout | Kind::TotalTimeout);
+    if ours && relay.stream && relay.framing != Framing::UntilClose && !down.is_behind() {
+        let mut event = Vec::new();
+        error::event(&mut event, exchange.dialect, &kind.into());
+        let written = push(down, relay.framing, &mut Vec::new(), Body::Plain(&event), &[], true);
+        if written.is_ok() {
+            down.timer.set(down.core.clock.now() + 1_000_000);
+            let _ = down.flush().await;
+        }
+        return;
+    }
+    if relay.framing == Framing::UntilClose {
+        // Closing would look like the end of the answer.
+        down.reset_on_close();
+    }
+}
+
+impl Relay {
+    /// One read from the upstream, passed on.
+    fn read(&mut self, down: &mut Downstream<'_>, exchange: &mut Exchange, channel: &Channel) -> Result<(), Failure> {
+        let core = down.core;
+        let mut scratch = core.scratch.borrow_mut();
+        let Scratch { read, write, think } = &mut *scratch;
+        write.clear();
+        match channel.recv(read) {
+            Ok(0) => self.end_of_stream(down, exchange, write, think),
+            Ok(n) => self.body(down, exchange, write, &mut read[..n], think),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(()),
+            Err(error) => {
+                self.flush_filter(down, write, think)?;
+                Err(Failure::with(Kind::UpstreamCut, error))
+            }
+        }
+    }
+
+    fn end_of_stream(
+        &mut self,
+        down: &mut Downstream<'_>,
+        exchange: &mut Exchange,
+        write: &mut Vec<u8>,
+        think: &mut Out,
+    ) -> Result<(), Failure> {
+        self.reusable = false;
+        match self.decoder.finish() {
+            Ok(()) => self.piece(down, exchange, write, &[], true, think),
+            Err(kind) => {
+                self.flush_filter(down, write, think)?;
+                Err(Failure::with(kind, "the connection ended first"))
+            }
+        }
+    }
+
+    /// What the filter still holds belongs to the client even if the answer was cut.
+    fn flush_filter(&mut self, down: &mut Downstream<'_>, write: &mut Vec<u8>, think: &mut Out) -> Result<(), Gone> {
+        if let Mode::Filter(filter) = &mut self.mode {
+            think.clear();
+            filter.finish(think);
+            write.clear();
+            return push(down, self.framing, write, Body::Edited { input: &[], out: think }, &[], false);
+        }
+        Ok(())
+    }
+
+    /// Bytes of the body as they came from the connection; `write` may already hold the head.
+    ///
+    /// # Errors
+    /// The client is gone or the body is broken.
+    pub fn body(
+        &mut self,
+        down: &mut Downstream<'_>,
+        exchange: &mut Exchange,
+        write: &mut Vec<u8>,
+        data: &mut [u8],
+        think: &mut Out,
+    ) -> Result<(), Failure> {
+        if self.decoder.is_done() {
+            self.reusable &= data.is_empty();
+            return self.piece(down, exchange, write, &[], true, think);
+        }
+        let decoded = match self.decoder.decode_in_place(data) {
+            Ok(decoded) => decoded,
+            Err(kind) => {
+                self.reusable = false;
+                return Err(Failure::with(kind, "its body is not framed as announced"));
+            }
+        };
+        // Bytes after the end answer no question of ours.
+        self.reusable &= decoded.consumed == data.len();
+        self.piece(down, exchange, write, &data[..decoded.payload], decoded.done, think)
+    }
+
+    /// A piece of the body without its framing; `last`: nothing follows.
+    fn piece(
+        &mut self,
+        down: &mut Downstream<'_>,
+        exchange: &mut Exchange,
+        write: &mut Vec<u8>,
+        payload: &[u8],
+        last: bool,
+        think: &mut Out,
+    ) -> Result<(), Failure> {
+        let trailers = self.decoder.trailers();
+        self.done = last;
+        if !payload.is_empty() && exchange.first_visible == 0 && !matches!(self.mode, Mode::Filter(_)) {
+            exchange.first_visible = down.core.clock.now();
+        }
+        match &mut self.mode {
+            Mode::Pass | Mode::Unfiltered => {
+                let framing = if self.headless { Framing::None } else { self.framing };
+                push(down, framing, write, Body::Plain(payload), trailers, last)?;
+            }
+            Mode::Filter(filter) => {
+                think.clear();
+                if filter.bypass() && !last {
+                    if exchange.first_visible == 0 {
+                        exchange.first_visible = down.core.clock.now();
+                    }
+                    push(down, self.framing, write, Body::Plain(payload), trailers, last)?;
+                    return Ok(());
+                }
+                filter.feed(payload, think);
+                if last {
+                    filter.finish(think);
+                }
+                if !think.is_empty() {
+                    self.last_write = down.core.clock.now();
+                    if exchange.first_visible == 0 {
+                        exchange.first_visible = self.last_write;
+                    }
+                }
+                push(down, self.framing, write, Body::Edited { input: payload, out: think }, trailers, last)?;
+            }
+            Mode::Collect(_) => self.collect(down, exchange, write, payload, last, think)?,
+        }
+        Ok(())
+    }
+
+    fn collect(
+        &mut self,
+        down: &mut Downstream<'_>,
+        exchange: &mut Exchange,
+        write: &mut Vec<u8>,
+        payload: &[u8],
+        last: bool,
+        think: &mut Out,
+    ) -> Result<(), Failure> {
+        let Mode::Collect(collected) = &mut self.mode else { return Ok(()) };
+        if !last || !collected.body.is_empty() {
+            collected.body.extend_from_slice(payload);
+        }
+        let too_large = collected.body.len() > WHOLE_BODY_BYTES_MAX;
+        if !last && !too_large {
+            return Ok(());
+        }
+        let gathered = std::mem::take(&mut collected.body);
+        let body: &[u8] = if gathered.is_empty() { payload } else { &gathered };
+        let head = std::mem::take(&mut self.head);
+        think.clear();
+        if too_large {
+            // Passed on as it is from here: said in a header and a metric.
+            down.core.meter.one(Metric::ThinkSkipped);
+            self.mode = Mode::Unfiltered;
+            self.write_late_head(write, exchange, &head, down.core)?;
+            return Ok(push(down, self.framing, write, Body::Plain(body), &[], last)?);
+        }
+        let stats = think::whole(&collected.spec, body, think);
+        collected.edited = Some(think.len());
+        account::think(down.core, exchange, &stats);
+        self.write_late_head(write, exchange, &head, down.core)?;
+        if exchange.first_visible == 0 {
+            exchange.first_visible = down.core.clock.now();
+        }
+        Ok(push(down, self.framing, write, Body::Edited { input: body, out: think }, &[], last)?)
+    }
+
+    /// Writes the client's head from the upstream's, which was kept.
+    fn write_late_head(
+        &mut self,
+        write: &mut Vec<u8>,
+        exchange: &mut Exchange,
+        head: &[u8],
+        core: &Core,
+    ) -> Result<(), Failure> {
+        let mut slots = slots();
+        // It was parsed before, so it is whole and valid.
+        let parsed = response::parse(head, exchange.method, &mut slots)?;
+        let head = parsed.ok_or_else(|| Failure::of(Kind::Internal))?;
+        write.clear();
+        let (framing, keep_alive) = heading::write_head(write, exchange, &head, &self.mode, core.draining.get());
+        self.framing = framing;
+        exchange.keep_alive = keep_alive;
+        Ok(())
+    }
+
+    fn beat_due(&self, heartbeat_us: Micros) -> Micros {
+        match &self.mode {
+            Mode::Filter(filter) if heartbeat_us > 0 && filter.is_suppressing() => {
+                self.last_write.saturating_add(heartbeat_us)
+            }
+            _ => Micros::MAX,
+        }
+    }
+
+    /// A sign of life while thinking is suppressed.
+    fn beat(&mut self, down: &mut Downstream<'_>) -> Result<(), Gone> {
+        self.last_write = down.core.clock.now();
+        let Mode::Filter(filter) = &self.mode else { return Ok(()) };
+        let mut bytes = Vec::new();
+        if filter.heartbeat(&mut bytes) {
+            down.core.meter.one(Metric::ThinkHeartbeats);
+            let mut write = Vec::new();
+            push(down, self.framing, &mut write, Body::Plain(&bytes), &[], false)?;
+        }
+        Ok(())
+    }
+
+    fn report(&self, core: &Core, exchange: &mut Exchange) {
+        if let Mode::Filter(filter) = &self.mode {
+            account::think(core, exchange, &filter.stats());
+        }
+    }
+}

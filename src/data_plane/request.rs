@@ -1,0 +1,92 @@
+//! **The path.** A request goes one way through few rooms, and this file calls them in order:
+//!
+//! 1. `admit`: read and judge the head, find its route, write the head that goes upstream;
+//! 2. `collect`: take in the body where it must be known (model, choices, prefill);
+//! 3. `forward`: lease or open a connection, send, once more on a fresh one if a kept one was dead;
+//! 4. `relay`: read the answer's head, then decode → filter → write, with back-pressure;
+//! 5. `account`: exactly once, whatever happened before.
+//!
+//! Steps do not call steps.
+
+use super::{
+    account, collect,
+    downstream::Downstream,
+    exchange::Exchange,
+    failure::Failure,
+    forward, local,
+    meter::Outcome,
+    relay::{self, Ending},
+};
+use crate::base::{error::Kind, metric::Metric};
+
+/// What the connection does next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum After {
+    /// Waits for another request.
+    Next,
+    Close,
+    /// Closes once the client, which may still be sending, had a chance to read the answer.
+    Linger,
+}
+
+/// Handles one admitted request to its end.
+pub async fn handle(down: &mut Downstream<'_>, mut exchange: Box<Exchange>) -> After {
+    let core = down.core;
+    core.meter.one(Metric::RequestsActive);
+    let result = run(down, &mut exchange).await;
+    let after = match result {
+        Ok(ending) => conclude(down, &mut exchange, ending).await,
+        Err(failure) => fail(down, &mut exchange, failure).await,
+    };
+    core.meter.sub(Metric::RequestsActive, 1);
+    account::close(down, exchange);
+    after
+}
+
+async fn run(down: &mut Downstream<'_>, exchange: &mut Exchange) -> Result<Ending, Failure> {
+    collect::body(down, exchange).await?;
+    let begun = forward::forward(down, exchange).await?;
+    relay::relay(down, exchange, begun).await
+}
+
+/// The answer was begun; it may or may not have been ended.
+async fn conclude(down: &mut Downstream<'_>, exchange: &mut Exchange, ending: Ending) -> After {
+    let outcome = match ending {
+        Ending::Complete => Outcome::Complete,
+        Ending::Cut(kind) => {
+            down.core.meter.error(kind);
+            if kind == Kind::ClientGone { Outcome::ClientGone } else { Outcome::Cut }
+        }
+    };
+    exchange.settled = Some(outcome);
+    match outcome {
+        Outcome::Complete if exchange.keep_alive && exchange.decoder.is_done() => After::Next,
+        // The rest of a request body that nobody wants is still on its way.
+        Outcome::Complete if !exchange.decoder.is_done() => After::Linger,
+        _ => After::Close,
+    }
+}
+
+/// Nothing of an answer was sent: the gateway answers in the upstream's place.
+async fn fail(down: &mut Downstream<'_>, exchange: &mut Exchange, failure: Failure) -> After {
+    let core = down.core;
+    core.meter.error(failure.kind);
+    exchange.settled = Some(if failure.kind == Kind::ClientGone { Outcome::ClientGone } else { Outcome::Error });
+    exchange.status = failure.kind.status();
+    account::warn(core, exchange, &failure);
+    if failure.kind == Kind::ClientGone {
+        return After::Close;
+    }
+    let whole = exchange.decoder.is_done();
+    let keep_alive = exchange.keep_alive && whole && !core.draining.get();
+    let sent = local::error(down, &local::Asked::by(exchange, keep_alive), failure.kind, &failure.detail);
+    if sent.is_err() {
+        return After::Close;
+    }
+    down.timer.set(core.clock.now() + exchange.snapshot.limits.idle_us);
+    match (down.flush().await, keep_alive) {
+        (Ok(()), true) => After::Next,
+        (Ok(()), false) => After::Linger,
+        (Err(_), _) => After::Close,
+    }
+}

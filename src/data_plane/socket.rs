@@ -1,0 +1,283 @@
+//! A TCP socket of this core: readiness comes from the ring (or from epoll), bytes move by plain calls that never
+//! block.
+//!
+//! Asking for readiness and then reading straight into the core's own buffer keeps no buffer for a connection that
+//! waits, and leaves nothing behind when a wait is given up.
+
+use std::{
+    future::Future,
+    io::{self, ErrorKind, IoSlice},
+    mem::MaybeUninit,
+    net::{SocketAddr, TcpStream as StdTcpStream},
+    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd},
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use monoio::net::TcpStream;
+use pin_project_lite::pin_project;
+use socket2::{Domain, MsgHdr, Protocol, SockAddr, SockRef, Type};
+
+/// What a look at a connection that should be silent shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Look {
+    Quiet,
+    Data,
+    Gone,
+}
+
+pub struct Socket {
+    stream: TcpStream,
+}
+
+impl Socket {
+    /// Takes over an open connection. It is made non-blocking, which both drivers can live with since they are only
+    /// asked for readiness.
+    ///
+    /// # Errors
+    /// When the driver cannot register it.
+    pub fn adopt(fd: OwnedFd) -> io::Result<Self> {
+        let socket = Self::adopt_descriptor(fd)?;
+        // Small events must leave at once; failure costs only speed.
+        let _ = socket.sock().set_tcp_nodelay(true);
+        Ok(socket)
+    }
+
+    /// Starts to connect; [`Self::writable`] and then [`Self::connected`] tell the end.
+    ///
+    /// # Errors
+    /// What `connect` says at once: no route, no descriptor, refused.
+    pub fn start_connect(address: SocketAddr) -> io::Result<Self> {
+        let socket = socket2::Socket::new(
+            Domain::for_address(address),
+            Type::STREAM.nonblocking().cloexec(),
+            Some(Protocol::TCP),
+        )?;
+        match socket.connect(&SockAddr::from(address)) {
+            Ok(()) => {}
+            Err(error) if error.raw_os_error() == Some(libc::EINPROGRESS) => {}
+            Err(error) => return Err(error),
+        }
+        Self::adopt(OwnedFd::from(socket))
+    }
+
+    /// How a connect that was started has ended, once the socket is writable.
+    ///
+    /// # Errors
+    /// Why it failed.
+    pub fn connected(&self) -> io::Result<()> {
+        match self.sock().take_error()? {
+            Some(error) => Err(error),
+            None => Ok(()),
+        }
+    }
+
+    fn sock(&self) -> SockRef<'_> {
+        SockRef::from(self)
+    }
+
+    #[must_use]
+    pub fn fd(&self) -> RawFd {
+        self.stream.as_raw_fd()
+    }
+
+    /// Ready when a read would not block. Consumes nothing; may be dropped at any time.
+    pub fn readable(&self) -> impl Future<Output = io::Result<()>> + '_ {
+        self.stream.readable(false)
+    }
+
+    /// Ready when a write would not block. Consumes nothing; may be dropped at any time.
+    pub fn writable(&self) -> impl Future<Output = io::Result<()>> + '_ {
+        self.stream.writable(false)
+    }
+
+    /// Reads into `buffer`; 0 is the end of the stream.
+    ///
+    /// # Errors
+    /// `WouldBlock` when nothing is there.
+    pub fn recv(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            // SAFETY: `buffer` is valid for writes of its length for the duration of the call.
+            let n = unsafe { libc::recv(self.fd(), buffer.as_mut_ptr().cast(), buffer.len(), libc::MSG_DONTWAIT) };
+            match usize::try_from(n) {
+                Ok(n) => return Ok(n),
+                Err(_) => retry_if_interrupted()?,
+            }
+        }
+    }
+
+    /// Appends what is there to `buffer`, up to `room` bytes; 0 is the end of the stream.
+    ///
+    /// # Errors
+    /// `WouldBlock` when nothing is there.
+    pub fn recv_append(&self, buffer: &mut Vec<u8>, room: usize) -> io::Result<usize> {
+        debug_assert!(room > 0, "a read into no room looks like the end of the stream");
+        buffer.reserve(room);
+        let start = buffer.len();
+        loop {
+            let spare = &mut buffer.spare_capacity_mut()[..room];
+            // SAFETY: `spare` is owned, allocated and `room` bytes long; the kernel writes at most that.
+            let n = unsafe { libc::recv(self.fd(), spare.as_mut_ptr().cast(), room, libc::MSG_DONTWAIT) };
+            match usize::try_from(n) {
+                Ok(n) => {
+                    // SAFETY: the kernel has written the first `n` bytes of the spare capacity.
+                    unsafe { buffer.set_len(start + n) };
+                    return Ok(n);
+                }
+                Err(_) => retry_if_interrupted()?,
+            }
+        }
+    }
+
+    /// Sends as much as the socket takes.
+    ///
+    /// # Errors
+    /// `WouldBlock` when it takes nothing, else why the connection is lost. Never a signal.
+    pub fn send(&self, bytes: &[u8]) -> io::Result<usize> {
+        loop {
+            // SAFETY: `bytes` is valid for reads of its length for the duration of the call.
+            let n = unsafe {
+                libc::send(self.fd(), bytes.as_ptr().cast(), bytes.len(), libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL)
+            };
+            match usize::try_from(n) {
+                Ok(n) => return Ok(n),
+                Err(_) => retry_if_interrupted()?,
+            }
+        }
+    }
+
+    /// Sends as much of all slices as the socket takes, in one call.
+    ///
+    /// # Errors
+    /// As [`Self::send`].
+    pub fn send_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        if let [only] = slices {
+            return self.send(only);
+        }
+        let header = MsgHdr::new().with_buffers(slices);
+        loop {
+            match self.sock().sendmsg(&header, libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                result => return result,
+            }
+        }
+    }
+
+    /// What waits on the connection, without taking it.
+    #[must_use]
+    pub fn look(&self) -> Look {
+        let mut byte = [MaybeUninit::uninit(); 1];
+        match self.sock().recv_with_flags(&mut byte, libc::MSG_PEEK | libc::MSG_DONTWAIT) {
+            Ok(0) => Look::Gone,
+            Ok(_) => Look::Data,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => Look::Quiet,
+            Err(_) => Look::Gone,
+        }
+    }
+
+    /// Tells the peer that nothing more will come.
+    pub fn finish_writing(&self) {
+        let _ = self.sock().shutdown(std::net::Shutdown::Write);
+    }
+
+    /// Closes so that the peer learns at once that the rest is missing: a reset, not an ordinary end.
+    pub fn reset_on_close(&self) {
+        let _ = self.sock().set_linger(Some(std::time::Duration::ZERO));
+    }
+}
+
+fn retry_if_interrupted() -> io::Result<()> {
+    let error = io::Error::last_os_error();
+    if error.kind() == ErrorKind::Interrupted { Ok(()) } else { Err(error) }
+}
+
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        // SAFETY: the descriptor stays open as long as `self`, which the result borrows.
+        unsafe { BorrowedFd::borrow_raw(self.fd()) }
+    }
+}
+
+/// A listening socket, asked for readiness like any other.
+pub struct Acceptor {
+    socket: Socket,
+}
+
+impl Socket {
+    /// Any descriptor that can become readable: the driver needs a stream type to ask, and asks the kernel only about
+    /// readiness.
+    ///
+    /// # Errors
+    /// When the driver cannot register it.
+    pub fn adopt_descriptor(fd: OwnedFd) -> io::Result<Self> {
+        let stream = StdTcpStream::from(fd);
+        stream.set_nonblocking(true)?;
+        Ok(Self { stream: TcpStream::from_std(stream)? })
+    }
+}
+
+impl Acceptor {
+    /// # Errors
+    /// When the driver cannot register it.
+    pub fn adopt(fd: OwnedFd) -> io::Result<Self> {
+        Ok(Self { socket: Socket::adopt_descriptor(fd)? })
+    }
+
+    pub fn readable(&self) -> impl Future<Output = io::Result<()>> + '_ {
+        self.socket.readable()
+    }
+
+    /// One waiting connection.
+    ///
+    /// # Errors
+    /// `WouldBlock` when none waits; what else `accept` says.
+    pub fn accept(&self) -> io::Result<(OwnedFd, SocketAddr)> {
+        let (socket, address) = self.socket.sock().accept()?;
+        let address = address.as_socket().unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 0)));
+        Ok((OwnedFd::from(socket), address))
+    }
+}
+
+/// A question for readiness that can be asked again and again without a new allocation.
+pub trait Readiness {
+    /// Ready once for each time the socket is found ready; the next poll asks anew.
+    fn poll_ready(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+}
+
+pin_project! {
+    /// [`Readiness`] made of a function that starts the question.
+    pub struct Armed<M, F> {
+        ask: M,
+        #[pin]
+        pending: Option<F>,
+    }
+}
+
+impl<M: Fn() -> F, F: Future<Output = io::Result<()>>> Armed<M, F> {
+    pub fn new(ask: M) -> Self {
+        Self { ask, pending: None }
+    }
+}
+
+impl<M: Fn() -> F, F: Future<Output = io::Result<()>>> Readiness for Armed<M, F> {
+    fn poll_ready(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut this = self.project();
+        if this.pending.is_none() {
+            let question = (this.ask)();
+            this.pending.set(Some(question));
+        }
+        let polled = match this.pending.as_mut().as_pin_mut() {
+            Some(question) => question.poll(cx),
+            None => Poll::Ready(Ok(())),
+        };
+        if polled.is_ready() {
+            this.pending.set(None);
+        }
+        polled
+    }
+}
+
+/// One answer of a question that is asked again and again.
+pub async fn ready(mut question: Pin<&mut (impl Readiness + ?Sized)>) -> io::Result<()> {
+    std::future::poll_fn(|cx| question.as_mut().poll_ready(cx)).await
+}

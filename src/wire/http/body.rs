@@ -1,0 +1,348 @@
+//! Where a body ends, byte by byte: a state machine that can be cut anywhere and takes no byte back.
+
+use super::field::Known;
+use super::framing::{Framing, is_token};
+use crate::base::bounds::{CHUNK_EXTENSION_BYTES_MAX, CHUNK_LINE_BYTES_MAX, TRAILER_BYTES_MAX};
+use crate::base::error::{Kind, Side};
+
+/// What [`BodyDecoder::decode_in_place`] made of a buffer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Decoded {
+    /// Bytes of body, now at the front of the buffer.
+    pub payload: usize,
+    /// Bytes of the buffer that belong to this body. Less than the buffer only when `done`.
+    pub consumed: usize,
+    /// The body has ended; no call may follow.
+    pub done: bool,
+}
+
+/// What [`BodyDecoder::scan`] made of a buffer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Scanned {
+    /// The first so many bytes may be sent on as they are. Less than `consumed` only where a trailer section starts:
+    /// that is checked first and sent as [`BodyDecoder::tail`] once `done`.
+    pub raw: usize,
+    /// Bytes of the buffer that belong to this body. Less than the buffer only when `done`.
+    pub consumed: usize,
+    /// Bytes of body among them, without chunk framing.
+    pub payload: u64,
+    /// The body has ended; no call may follow.
+    pub done: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Done,
+    /// `Content-Length`: so many bytes are to come.
+    Length {
+        left: u64,
+    },
+    UntilClose,
+    /// In the digits of a chunk size.
+    Size {
+        digits: u8,
+        size: u64,
+    },
+    /// After the digits: blanks, then `;`.
+    Blank {
+        size: u64,
+    },
+    /// In an extension.
+    Extension {
+        size: u64,
+    },
+    SizeLf {
+        size: u64,
+    },
+    Data {
+        left: u64,
+    },
+    DataCr,
+    DataLf,
+    /// At the start of a line after the last chunk.
+    TrailerStart,
+    TrailerName,
+    TrailerValue,
+    TrailerLf,
+    /// The LF of the empty line that ends it all.
+    EndLf,
+}
+
+/// Reads one body. Allocates only for trailers.
+#[derive(Debug)]
+pub struct BodyDecoder {
+    state: State,
+    /// Whose message it is, and so who is to blame.
+    side: Side,
+    /// Bytes of the chunk-size line after its digits.
+    line: u16,
+    /// Bytes of all extensions.
+    overhead: u32,
+    /// Bytes of the trailer section.
+    trailer_bytes: u32,
+    /// Where, in the buffer of that call, the first trailer field began.
+    trailers_at: Option<usize>,
+    /// Bytes of body seen so far.
+    payload: u64,
+    /// Trailer fields kept, each with its CRLF; the last may be in the making.
+    trailers: Vec<u8>,
+    /// Where the line in the making starts in `trailers`.
+    line_start: usize,
+}
+
+/// One step: what the bytes up to `at` were.
+enum Step {
+    /// Bytes of body.
+    Data {
+        from: usize,
+        to: usize,
+    },
+    /// Everything was used up.
+    Hungry,
+    Done {
+        at: usize,
+    },
+}
+
+impl BodyDecoder {
+    /// For a client's request; what breaks a rule is [`Kind::BadRequest`].
+    #[must_use]
+    pub fn request(framing: Framing) -> Self {
+        Self::new(framing, Side::Downstream)
+    }
+
+    /// For an upstream's answer; what breaks a rule is [`Kind::UpstreamInvalid`].
+    #[must_use]
+    pub fn response(framing: Framing) -> Self {
+        Self::new(framing, Side::Upstream)
+    }
+
+    fn new(framing: Framing, side: Side) -> Self {
+        let state = match framing {
+            Framing::None | Framing::Length(0) => State::Done,
+            Framing::Length(left) => State::Length { left },
+            Framing::Chunked => State::Size { digits: 0, size: 0 },
+            Framing::UntilClose => State::UntilClose,
+        };
+        Self {
+            state,
+            side,
+            line: 0,
+            overhead: 0,
+            trailer_bytes: 0,
+            trailers_at: None,
+            payload: 0,
+            trailers: Vec::new(),
+            line_start: 0,
+        }
+    }
+
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        self.state == State::Done
+    }
+
+    /// Bytes of body so far, without framing.
+    #[must_use]
+    pub const fn payload(&self) -> u64 {
+        self.payload
+    }
+
+    /// Bytes of body still to come at least, where it is known: the rest of the length or of the chunk.
+    #[must_use]
+    pub const fn announced(&self) -> u64 {
+        match self.state {
+            State::Length { left } | State::Data { left } => left,
+            State::SizeLf { size } | State::Blank { size } | State::Extension { size } => size,
+            _ => 0,
+        }
+    }
+
+    /// Squeezes the framing out of `buf` and leaves the body at its front.
+    ///
+    /// # Errors
+    /// The framing is broken: nothing of the connection can be trusted any more.
+    pub fn decode_in_place(&mut self, buf: &mut [u8]) -> Result<Decoded, Kind> {
+        let (mut at, mut payload) = (0, 0);
+        loop {
+            match self.step(buf, at)? {
+                Step::Data { from, to } => {
+                    if from != payload {
+                        buf.copy_within(from..to, payload);
+                    }
+                    payload += to - from;
+                    at = to;
+                }
+                Step::Hungry => return Ok(Decoded { payload, consumed: buf.len(), done: self.is_done() }),
+                Step::Done { at } => return Ok(Decoded { payload, consumed: at, done: true }),
+            }
+        }
+    }
+
+    /// Finds the end of the body without touching a byte.
+    ///
+    /// # Errors
+    /// As [`Self::decode_in_place`]; bytes of the same buffer that came before the fault must not be sent on either.
+    pub fn scan(&mut self, buf: &[u8]) -> Result<Scanned, Kind> {
+        let (before, had_trailers) = (self.payload, self.trailers_at.is_some());
+        let mut at = 0;
+        let (consumed, done) = loop {
+            match self.step(buf, at)? {
+                Step::Data { to, .. } => at = to,
+                Step::Hungry => break (buf.len(), self.is_done()),
+                Step::Done { at } => break (at, true),
+            }
+        };
+        let raw = if had_trailers { 0 } else { self.trailers_at.unwrap_or(consumed) };
+        Ok(Scanned { raw, consumed, payload: self.payload - before, done })
+    }
+
+    /// Trailer fields that may be passed on, each with its CRLF; whole once the body is done.
+    #[must_use]
+    pub fn trailers(&self) -> &[u8] {
+        &self.trailers
+    }
+
+    /// What is to be sent after the raw bytes of [`Self::scan`] once the body is done. Empty for most bodies.
+    pub fn tail(&self) -> impl Iterator<Item = &[u8]> {
+        let end: &[u8] = if self.trailers_at.is_some() { b"\r\n" } else { b"" };
+        [self.trailers.as_slice(), end].into_iter().filter(|part| !part.is_empty())
+    }
+
+    /// The sender closed the connection.
+    ///
+    /// # Errors
+    /// The body was cut: [`Kind::UpstreamCut`] or [`Kind::ClientGone`].
+    pub fn finish(&mut self) -> Result<(), Kind> {
+        match (self.state, self.side) {
+            (State::Done | State::UntilClose, _) => {
+                self.state = State::Done;
+                Ok(())
+            }
+            (_, Side::Downstream) => Err(Kind::ClientGone),
+            (_, _) => Err(Kind::UpstreamCut),
+        }
+    }
+
+    const fn fault(&self) -> Kind {
+        match self.side {
+            Side::Downstream => Kind::BadRequest,
+            _ => Kind::UpstreamInvalid,
+        }
+    }
+
+    /// Runs from `at` to the end of the next piece of body, of the message or of the buffer.
+    fn step(&mut self, buf: &[u8], mut at: usize) -> Result<Step, Kind> {
+        while self.state != State::Done {
+            let rest = buf.len() - at;
+            let Some(&byte) = buf.get(at) else { return Ok(Step::Hungry) };
+            let (take, next) = match self.state {
+                State::UntilClose => (rest, State::UntilClose),
+                State::Length { left } => match left.checked_sub(rest as u64) {
+                    None | Some(0) => (left as usize, State::Done),
+                    Some(left) => (rest, State::Length { left }),
+                },
+                State::Data { left } => match left.checked_sub(rest as u64) {
+                    None | Some(0) => (left as usize, State::DataCr),
+                    Some(left) => (rest, State::Data { left }),
+                },
+                _ => {
+                    self.state = self.framing_byte(byte, at)?;
+                    at += 1;
+                    continue;
+                }
+            };
+            self.state = next;
+            self.payload = self.payload.checked_add(take as u64).ok_or(self.fault())?;
+            return Ok(Step::Data { from: at, to: at + take });
+        }
+        Ok(Step::Done { at })
+    }
+
+    /// One byte of chunk framing. Every pair that is not listed is a fault.
+    fn framing_byte(&mut self, byte: u8, at: usize) -> Result<State, Kind> {
+        let next = match (self.state, byte) {
+            (State::Size { digits, size }, b'0'..=b'9' | b'a'..=b'f' | b'A'..=b'F') if digits < 16 => {
+                State::Size { digits: digits + 1, size: size << 4 | hex(byte) }
+            }
+            (State::Size { digits: 1.., size }, b'\r') => self.sized(size)?,
+            (State::Size { digits: 1.., size }, b';') => self.overhead(State::Extension { size })?,
+            (State::Size { digits: 1.., size } | State::Blank { size }, b' ' | b'\t') => {
+                self.overhead(State::Blank { size })?
+            }
+            (State::Blank { size }, b';') => self.overhead(State::Extension { size })?,
+            (State::Extension { size }, b'\r') => self.sized(size)?,
+            (State::Extension { size }, b'\t' | b' '..=b'~' | 0x80..) => self.overhead(State::Extension { size })?,
+            (State::SizeLf { size: 0 }, b'\n') => State::TrailerStart,
+            (State::SizeLf { size }, b'\n') => State::Data { left: size },
+            (State::DataCr, b'\r') => State::DataLf,
+            (State::DataLf, b'\n') => State::Size { digits: 0, size: 0 },
+            (State::TrailerStart, b'\r') => State::EndLf,
+            (State::EndLf, b'\n') => State::Done,
+            (State::TrailerStart, _) if is_token(byte) => self.trailer_starts(byte, at),
+            (State::TrailerName, _) if is_token(byte) => self.trailer(byte, State::TrailerName)?,
+            (State::TrailerName, b':') => self.trailer(byte, State::TrailerValue)?,
+            (State::TrailerValue, b'\t' | b' '..=b'~' | 0x80..) => self.trailer(byte, State::TrailerValue)?,
+            (State::TrailerValue, b'\r') => self.trailer(byte, State::TrailerLf)?,
+            (State::TrailerLf, b'\n') => self.trailer_ends()?,
+            _ => return Err(self.fault()),
+        };
+        Ok(next)
+    }
+
+    /// The size line is about to end; all sizes together must stay countable.
+    fn sized(&mut self, size: u64) -> Result<State, Kind> {
+        self.line = 0;
+        self.payload.checked_add(size).map(|_| State::SizeLf { size }).ok_or(self.fault())
+    }
+
+    /// A byte of a chunk-size line that says nothing.
+    fn overhead(&mut self, next: State) -> Result<State, Kind> {
+        self.line += 1;
+        self.overhead += 1;
+        let fits = usize::from(self.line) + 16 <= CHUNK_LINE_BYTES_MAX;
+        if fits && self.overhead as usize <= CHUNK_EXTENSION_BYTES_MAX { Ok(next) } else { Err(self.fault()) }
+    }
+
+    fn trailer_starts(&mut self, byte: u8, at: usize) -> State {
+        self.trailers_at.get_or_insert(at);
+        self.line_start = self.trailers.len();
+        self.trailers.push(byte);
+        self.trailer_bytes += 1;
+        State::TrailerName
+    }
+
+    fn trailer(&mut self, byte: u8, next: State) -> Result<State, Kind> {
+        self.trailers.push(byte);
+        self.trailer_bytes += 1;
+        if self.trailer_bytes as usize <= TRAILER_BYTES_MAX { Ok(next) } else { Err(self.fault()) }
+    }
+
+    /// Keeps the line, or forgets it where it speaks of what only a head may speak of.
+    fn trailer_ends(&mut self) -> Result<State, Kind> {
+        let next = self.trailer(b'\n', State::TrailerStart)?;
+        let line = &self.trailers[self.line_start..];
+        let colon = memchr::memchr(b':', line).unwrap_or(line.len());
+        if is_forbidden_trailer(&line[..colon]) {
+            self.trailers.truncate(self.line_start);
+        }
+        Ok(next)
+    }
+}
+
+const fn hex(byte: u8) -> u64 {
+    (match byte {
+        b'0'..=b'9' => byte - b'0',
+        _ => (byte | 0x20) - b'a' + 10,
+    }) as u64
+}
+
+/// RFC 9110 §6.5.1: framing, routing, authentication, request modifiers, response control and content format have been
+/// acted on by the time a trailer comes; whoever merges one later would act on something else.
+fn is_forbidden_trailer(name: &[u8]) -> bool {
+    let Ok(name) = std::str::from_utf8(name) else { return true };
+    let known = Known::of(name);
+    let starts = |prefix: &str| name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix));
+    let harmless = matches!(known, Known::Other | Known::ServerTiming | Known::Etag | Known::Link);
+    !harmless || starts("if-") || starts("access-control-") || starts("proxy-") || starts("content-")
+}
