@@ -41,7 +41,7 @@ const STARTS: usize = 4;
 fn check(io: Io, connections: usize, rounds: usize) {
     let upstream = Upstream::answering(json_reply(200, "{}"));
     for _ in 0..STARTS {
-        let gateway = Gateway::build(io).upstream(&upstream.url()).args(["--workers", "2"]).start();
+        let gateway = Gateway::build(io).upstream(&upstream.url()).workers(2).start();
         let mut clients: Vec<Client> = (0..connections).map(|_| gateway.connect()).collect();
         work(&gateway, &mut clients, 5);
         let (most, least) = work(&gateway, &mut clients, rounds);

@@ -208,7 +208,7 @@ fn trailers_end_a_body_and_stay_out_of_it(io: Io) {
     let gateway = Gateway::before(&upstream, io);
     let mut client = gateway.connect();
     for _ in 0..2 {
-        client.send("POST /x HTTP/1.1\r\nHost: g\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n5\r\nhello\r\n0\r\nX-Sum: 9\r\n\r\n");
+        client.send("POST /v1/embeddings HTTP/1.1\r\nHost: g\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n5\r\nhello\r\n0\r\nX-Sum: 9\r\n\r\n");
         let reply = client.reply();
         assert_eq!((reply.status, reply.text().as_str()), (200, "answer"));
         assert_eq!(reply.field("x-checksum"), None, "a trailer is no header");

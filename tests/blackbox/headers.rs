@@ -267,7 +267,7 @@ fn secrets_are_never_logged(io: Io) {
             .env("OPENAI_API_KEY", &format!("{CANARY}-env"));
         if upstream_url.contains('@') {
             // Whether a key in the URL is taken or refused, it is not shown.
-            let (_, said) = gateway.args(["--workers", "0"]).start_expecting_failure();
+            let (_, said) = gateway.workers(0).start_expecting_failure();
             assert!(!said.contains(CANARY), "{said}");
             continue;
         }
@@ -277,6 +277,8 @@ fn secrets_are_never_logged(io: Io) {
         }
         gateway.exchange(format!("GET /x HTTP/1.1\r\nHost: g\r\nHost: g\r\n{}\r\n", canaries()));
         gateway.wait_for_log("/v1/models");
-        assert!(!gateway.log().contains(CANARY), "a secret is in the log");
+        let log = gateway.log();
+        let leaks: Vec<&str> = log.lines().filter(|line| line.contains(CANARY)).collect();
+        assert!(leaks.is_empty(), "{leaks:#?}");
     }
 }

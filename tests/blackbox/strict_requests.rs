@@ -39,7 +39,7 @@ fn check(gateway: &Gateway, upstream: &Upstream, name: &str, request: &[u8], sta
         if !statuses.contains(&status) {
             return Err(format!("{name} (cut at {cut}): {}", said.lines().next().unwrap_or("closed without a word")));
         }
-        if said.matches("HTTP/1.1 ").count() != 1 {
+        if said.lines().filter(|line| line.starts_with("HTTP/1.1 ")).count() != 1 {
             return Err(format!("{name} (cut at {cut}): more than one answer: {said}"));
         }
         if let Some(request) = upstream.requests().first() {

@@ -33,6 +33,7 @@ pub struct Builder {
     args: Vec<String>,
     env: Vec<(String, String)>,
     config: Option<String>,
+    workers: usize,
     pub dir: PathBuf,
 }
 
@@ -64,6 +65,11 @@ impl Builder {
 
     pub fn args<const N: usize>(mut self, args: [&str; N]) -> Self {
         self.args.extend(args.map(str::to_owned));
+        self
+    }
+
+    pub fn workers(mut self, count: usize) -> Self {
+        self.workers = count;
         self
     }
 
@@ -109,7 +115,7 @@ impl Builder {
         // Nothing of the caller's environment or folder may configure the gateway.
         command.env_clear().env("PATH", "/usr/bin:/bin").env("HOME", &self.dir).current_dir(&self.dir);
         command.env("RUST_BACKTRACE", "1");
-        command.envs(self.env).args(["--listen", "127.0.0.1:0"]);
+        command.envs(self.env).args(["--listen", "127.0.0.1:0", "--workers", &self.workers.to_string()]);
         if let Some(yaml) = self.config {
             let path = self.dir.join("test.yaml");
             std::fs::write(&path, yaml).unwrap();
@@ -162,8 +168,8 @@ impl Gateway {
         let number = GATEWAYS.fetch_add(1, Ordering::SeqCst);
         let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("gateway-{}-{number}", std::process::id()));
         std::fs::create_dir_all(&dir).unwrap();
-        let builder = Builder { args: Vec::new(), env: Vec::new(), config: None, dir };
-        builder.args(["--io", io.flag(), "--workers", "1"])
+        let builder = Builder { args: Vec::new(), env: Vec::new(), config: None, workers: 1, dir };
+        builder.args(["--io", io.flag()])
     }
 
     /// In front of `upstream`, with all defaults but one worker.

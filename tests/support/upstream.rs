@@ -1,5 +1,6 @@
 //! A scripted upstream: plain blocking sockets, every request recorded byte for byte, every fault at will.
 
+use std::collections::HashMap;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -64,9 +65,10 @@ impl Conn {
 
     /// Whatever of the request has not been read, e.g. when the script reads the body itself.
     pub fn read_some(&mut self) -> io::Result<usize> {
-        let read = self.inbox.fill()?;
-        self.inbox.pending.clear();
-        Ok(read)
+        if self.inbox.pending.is_empty() {
+            self.inbox.fill()?;
+        }
+        Ok(std::mem::take(&mut self.inbox.pending).len())
     }
 
     pub fn reset(&mut self) {
@@ -101,7 +103,8 @@ struct Shared {
     requests: Mutex<Vec<Request>>,
     closed: Mutex<Vec<(usize, Instant)>>,
     faults: Mutex<Vec<String>>,
-    sockets: Mutex<Vec<TcpStream>>,
+    /// Of the open connections.
+    sockets: Mutex<HashMap<usize, TcpStream>>,
 }
 
 pub struct Upstream {
@@ -159,7 +162,7 @@ impl Upstream {
                 let number = state.connections.fetch_add(1, Ordering::SeqCst);
                 state.open.fetch_add(1, Ordering::SeqCst);
                 tcp.set_nodelay(true).unwrap();
-                state.sockets.lock().unwrap().push(tcp.try_clone().unwrap());
+                state.sockets.lock().unwrap().insert(number, tcp.try_clone().unwrap());
                 let (state, converse) = (Arc::clone(&state), Arc::clone(&converse));
                 thread::spawn(move || {
                     converse(tcp, number, Arc::clone(&state));
@@ -233,7 +236,7 @@ impl Drop for Upstream {
         self.shared.stopping.store(true, Ordering::SeqCst);
         drop(TcpStream::connect(self.addr));
         // A stopped upstream answers nobody, kept connections included.
-        for socket in self.shared.sockets.lock().unwrap().drain(..) {
+        for (_, socket) in self.shared.sockets.lock().unwrap().drain() {
             let _ = socket.shutdown(Shutdown::Both);
         }
         let faults = self.shared.faults.lock().unwrap();
@@ -244,6 +247,12 @@ impl Drop for Upstream {
 }
 
 fn converse(mut conn: Conn, body_too: bool, script: &Script) {
+    exchange(&mut conn, body_too, script);
+    // The last descriptor but the one in `conn`: dropping that closes the connection.
+    conn.shared.sockets.lock().unwrap().remove(&conn.number);
+}
+
+fn exchange(conn: &mut Conn, body_too: bool, script: &Script) {
     // Short, so that a waiting script notices the end of its test.
     conn.tcp.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
     loop {
@@ -260,7 +269,7 @@ fn converse(mut conn: Conn, body_too: bool, script: &Script) {
         };
         conn.tcp.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
         conn.shared.requests.lock().unwrap().push(request.clone());
-        if script(&mut conn, &request) == After::Close {
+        if script(conn, &request) == After::Close {
             return;
         }
     }
