@@ -27,6 +27,8 @@ pub const EVENT_BYTES_MAX: usize = 1024 * 1024;
 pub const LEADING_BLANK_BYTES_MAX: usize = 256;
 /// Longest delimiter a profile may name (T81).
 pub const DELIMITER_BYTES_MAX: usize = 128;
+/// Delimiters of one profile; the largest built-in one (harmony) has nine.
+pub const PROFILE_DELIMITERS_MAX: usize = 64;
 /// Choices with a state of their own in one answer (T81).
 pub const CHOICES_MAX: usize = 128;
 /// Nesting the JSON scanner follows before it gives up and lets the value pass.
@@ -51,4 +53,12 @@ pub const MODEL_RULES_MAX: usize = 1024;
 /// Own `think.profiles`.
 pub const PROFILES_MAX: usize = 64;
 /// Delimiters of one kind (pairs, ends, glue) in one profile.
-pub const PROFILE_DELIMITERS_MAX: usize = 16;
+pub const PROFILE_LIST_MAX: usize = 16;
+/// What is kept of an event's members to build an event of our own from (id, object, created, model).
+pub const ENVELOPE_BYTES_MAX: usize = 1024;
+/// Events larger than this are not remembered as the shape that the next one is compared with.
+pub const EVENT_SHAPE_BYTES_MAX: usize = 2048;
+/// Lines without data written since the last data line while thinking is suppressed; go-openai gives up at 300.
+pub const QUIET_LINES_MAX: u16 = 200;
+/// Removed content blocks of one Anthropic message that later indexes are corrected for.
+pub const REMOVED_BLOCKS_MAX: usize = 1024;

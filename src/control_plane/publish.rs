@@ -1,22 +1,25 @@
 //! From checked settings to the snapshot that the cores work with.
 
 use std::{
-    collections::hash_map::DefaultHasher,
+    collections::{BTreeMap, hash_map::DefaultHasher},
     hash::{Hash, Hasher},
     sync::Arc,
 };
 
 use super::{
-    config::settings::{LogLevel, Scheme, Settings, ThinkPolicy},
+    config::settings::{self, LogLevel, ProfileAnchor, ProfileStart, Scheme, Settings, ThinkPolicy},
     resolve::Resolved,
     trust,
 };
 use crate::{
     base::secret::Secret,
-    policy::snapshot::{Limits, Snapshot, Think, Tls, Upstream},
+    policy::{
+        snapshot::{Limits, Snapshot, Think, Tls, Upstream},
+        think_rules::{Rule, Rules},
+    },
     wire::{
         http::AllowList,
-        think::{Policy, Rules},
+        think::{Anchor, Policy, Profile, ProfileDef, ReasoningFields, Start, table},
     },
 };
 
@@ -45,6 +48,7 @@ pub fn snapshot(settings: &Settings, resolved: &Resolved) -> Result<Arc<Snapshot
             policy: policy(settings.think.policy),
             header: settings.think.header,
             rules: rules(settings)?,
+            reasoning_fields: reasoning_fields(&settings.think.reasoning_fields),
             heartbeat_us: us(settings.think.heartbeat_ms),
         },
         allow,
@@ -88,6 +92,48 @@ const fn policy(named: ThinkPolicy) -> Policy {
     }
 }
 
-fn rules(_settings: &Settings) -> Result<Rules, String> {
-    Ok(Rules)
+fn reasoning_fields(names: &[String]) -> ReasoningFields {
+    let has = |name: &str| names.iter().any(|own| own == name);
+    match (has("reasoning_content"), has("reasoning")) {
+        (true, true) => ReasoningFields::Both,
+        (false, true) => ReasoningFields::Reasoning,
+        _ => ReasoningFields::ReasoningContent,
+    }
+}
+
+/// The user's rows with their profiles compiled.
+fn rules(settings: &Settings) -> Result<Rules, String> {
+    let mut own = BTreeMap::new();
+    for (name, def) in &settings.think.profiles {
+        let profile = Profile::new(&definition(def)).map_err(|error| format!("think.profiles.{name}: {error}"))?;
+        own.insert(name.as_str(), Arc::new(profile));
+    }
+    let rule = |from: &settings::ModelRule| {
+        let profile = own.get(from.profile.as_str()).cloned().or_else(|| table::builtin(&from.profile));
+        Ok(Rule {
+            glob: from.glob.as_str().into(),
+            profile: profile.ok_or_else(|| format!("think.models: there is no profile {}", from.profile))?,
+            policy: from.policy.map(policy),
+        })
+    };
+    settings.think.models.iter().map(rule).collect::<Result<Vec<_>, String>>().map(Rules::new)
+}
+
+fn definition(def: &settings::ProfileDef) -> ProfileDef {
+    ProfileDef {
+        pairs: def.pairs.clone(),
+        start: match def.start {
+            ProfileStart::Outside => Start::Outside,
+            ProfileStart::Inside => Start::Inside,
+        },
+        anchor: match def.anchor {
+            ProfileAnchor::Start => Anchor::Start,
+            ProfileAnchor::Anywhere => Anchor::Anywhere,
+        },
+        trim: def.trim,
+        drop_leading_close: def.drop_leading_close,
+        ends: def.ends.clone(),
+        label: def.label.clone(),
+        glue: def.glue.clone(),
+    }
 }

@@ -12,8 +12,8 @@ use super::{
 use crate::{
     base::{error::Side, metric::Metric},
     wire::{
+        dialect::error::string,
         http::{RequestHead, ResponseHead},
-        json::string::push_quoted,
         think::Stats,
     },
 };
@@ -52,12 +52,12 @@ fn access_line(out: &mut Vec<u8>, down: &Downstream<'_>, exchange: &Exchange, st
     let time = rfc3339(clock.wall_us(exchange.started));
     // Writing to a vector cannot fail.
     let _ = write!(out, "{{\"time\":\"{}\",\"id\":", std::str::from_utf8(&time).unwrap_or_default());
-    push_quoted(out, exchange.id.as_bytes());
+    string(out, &exchange.id);
     let _ = write!(out, ",\"client\":\"{}\",\"request\":", down.peer.ip());
-    push_quoted(out, exchange.line.as_deref().unwrap_or_default().as_bytes());
+    string(out, exchange.line.as_deref().unwrap_or_default());
     if let Some(model) = &exchange.model {
         out.extend_from_slice(b",\"model\":");
-        push_quoted(out, model.as_bytes());
+        string(out, model);
     }
     let _ = write!(
         out,
@@ -104,12 +104,12 @@ pub fn think(core: &Core, exchange: &mut Exchange, stats: &Stats) {
     let meter = &core.meter;
     exchange.think_removed = stats.removed_bytes;
     meter.add(Metric::ThinkRemovedBytes, stats.removed_bytes);
-    meter.add(Metric::ThinkEdited, stats.edited_events);
-    meter.add(Metric::ThinkDropped, stats.dropped_events);
+    meter.add(Metric::ThinkEdited, u64::from(stats.edited_events));
+    meter.add(Metric::ThinkDropped, u64::from(stats.dropped_events));
     meter.add(Metric::ThinkUnclosed, u64::from(stats.unclosed));
     meter.add(Metric::ThinkDangling, u64::from(stats.dangling_close));
-    meter.add(Metric::ThinkOverCap, stats.over_cap);
-    meter.raise(Metric::ThinkHeldMax, stats.held_max as u64);
+    meter.add(Metric::ThinkOverCap, u64::from(stats.over_cap));
+    meter.raise(Metric::ThinkHeldMax, u64::from(stats.held_max));
     if stats.dangling_close > 0 {
         dangling(core, exchange);
     }

@@ -44,6 +44,8 @@ pub fn admit(down: &mut Downstream<'_>, progress: &mut Progress) -> Admitted {
         Ok(Some(head)) => head,
         Err(kind) => return Admitted::Refused(kind, Dialect::OpenAi),
     };
+    #[cfg(debug_assertions)]
+    super::faults::provoke(core, head.path);
     let route = match route(head.method, head.path) {
         Ok(route) => route,
         Err(kind) => return Admitted::Refused(kind, Dialect::OpenAi),
@@ -146,5 +148,11 @@ fn write_upstream(out: &mut Vec<u8>, head: &RequestHead<'_>, path: UpstreamPath<
 /// `BadRequest` for a word that is none: silently taking another policy could show thinking that was to be hidden.
 fn policy_named(value: &[u8]) -> Result<Policy, Kind> {
     let text = std::str::from_utf8(value).map_err(|_| Kind::BadRequest)?;
-    Policy::from_name(&text.trim().to_ascii_lowercase()).ok_or(Kind::BadRequest)
+    Ok(match text.trim().to_ascii_lowercase().as_str() {
+        "strip" => Policy::Strip,
+        "keep" => Policy::Keep,
+        "separate" => Policy::Separate,
+        "wrap" => Policy::Wrap,
+        _ => return Err(Kind::BadRequest),
+    })
 }

@@ -98,6 +98,7 @@ async fn next_request(down: &mut Downstream<'_>) -> Option<Next> {
     let mut progress = Progress::default();
     let idle_us = core.snapshot().limits.keep_alive_us;
     down.timer.set(core.clock.now() + idle_us);
+    down.timer.set_idle(down.input.is_empty());
     let mut begun = false;
     loop {
         if !down.input.is_empty() {
@@ -110,6 +111,7 @@ async fn next_request(down: &mut Downstream<'_>) -> Option<Next> {
             if !begun {
                 // From the first byte on the whole head has one limit, however slowly it drips in.
                 begun = true;
+                down.timer.set_idle(false);
                 down.timer.set(core.clock.now() + core.snapshot().limits.head_us);
             }
         } else if core.draining.get() {

@@ -2,7 +2,7 @@
 
 use std::{
     cell::{Cell, RefCell},
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     rc::Rc,
     sync::{
         Arc,
@@ -10,11 +10,15 @@ use std::{
     },
 };
 
+use super::plan::VERDICTS_MAX;
 use super::{
     buffers::Buffers, clock::Clock, deadline::Deadlines, driver::Driver, journal::Journal, mailbox::Sender,
     meter::Meter, pool::Pool,
 };
-use crate::{policy::snapshot::Snapshot, wire::think::Out};
+use crate::{
+    policy::{snapshot::Snapshot, think_rules::Verdict},
+    wire::think::Out,
+};
 
 /// One read from an upstream at most. Larger reads cost cache, smaller ones calls.
 pub const READ_BYTES: usize = 64 * 1024;
@@ -78,6 +82,8 @@ pub struct Core {
     next_id: Cell<u64>,
     /// Models somebody was told about, so that a line is written once each; bounded.
     told: RefCell<HashSet<Box<str>>>,
+    /// What the current snapshot's rules say of the models asked for; bounded.
+    verdicts: RefCell<HashMap<Box<str>, Verdict>>,
 }
 
 impl Core {
@@ -111,6 +117,7 @@ impl Core {
             shared,
             next_id: Cell::new(seed),
             told: RefCell::default(),
+            verdicts: RefCell::default(),
         }
     }
 
@@ -121,6 +128,7 @@ impl Core {
     }
 
     pub fn take_snapshot(&self, snapshot: Arc<Snapshot>) {
+        self.verdicts.borrow_mut().clear();
         *self.snapshot.borrow_mut() = snapshot;
     }
 
@@ -132,6 +140,25 @@ impl Core {
         // A bijection, so that ids differ, which spreads neighbours apart (splitmix64's finaliser).
         let mixed = (id ^ (id >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
         (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB) ^ (id >> 31)
+    }
+
+    /// Profile and policy of a model by the rules of `snapshot`.
+    #[must_use]
+    pub fn verdict(&self, snapshot: &Arc<Snapshot>, model: &str) -> Verdict {
+        // A request that began under an older snapshot must neither read nor write what belongs to the new one.
+        if !Arc::ptr_eq(snapshot, &self.snapshot.borrow()) {
+            return snapshot.think.rules.of(model);
+        }
+        let mut verdicts = self.verdicts.borrow_mut();
+        if let Some(verdict) = verdicts.get(model) {
+            return verdict.clone();
+        }
+        if verdicts.len() >= VERDICTS_MAX {
+            verdicts.clear();
+        }
+        let verdict = snapshot.think.rules.of(model);
+        verdicts.insert(model.into(), verdict.clone());
+        verdict
     }
 
     /// Was this said before? A table that is full says yes: the line is a help, not a count.

@@ -28,8 +28,20 @@ struct Slot {
     fired: Cell<bool>,
     waker: RefCell<Option<Waker>>,
     index: Cell<usize>,
+    /// Nothing is under way on the connection.
+    idle: Cell<bool>,
     /// The connection's descriptor, for the day its core dies.
     fd: RawFd,
+}
+
+impl Slot {
+    fn fire(&self) {
+        self.fired.set(true);
+        // Waking only queues the task, so nothing can come back into the table meanwhile.
+        if let Some(waker) = self.waker.borrow_mut().take() {
+            waker.wake();
+        }
+    }
 }
 
 /// All deadlines of one core.
@@ -54,6 +66,7 @@ impl Deadlines {
             fired: Cell::new(false),
             waker: RefCell::new(None),
             index: Cell::new(slots.len()),
+            idle: Cell::new(false),
             fd,
         });
         slots.push(Rc::clone(&slot));
@@ -68,11 +81,8 @@ impl Deadlines {
     /// Wakes everybody whose moment has come.
     pub fn sweep(&self, now: Micros) {
         for slot in self.slots.borrow().iter() {
-            if slot.due.get() <= now && !slot.fired.replace(true) {
-                // Waking only queues the task, so nothing can come back into this table meanwhile.
-                if let Some(waker) = slot.waker.borrow_mut().take() {
-                    waker.wake();
-                }
+            if slot.due.get() <= now && !slot.fired.get() {
+                slot.fire();
             }
         }
     }
@@ -82,6 +92,15 @@ impl Deadlines {
         for slot in self.slots.borrow().iter() {
             // SAFETY: a plain system call; the descriptor is open, since its connection still holds its timer.
             unsafe { libc::shutdown(slot.fd, libc::SHUT_RDWR) };
+        }
+    }
+
+    /// Brings the moment of all idle connections forward: the core is draining.
+    pub fn fire_idle(&self) {
+        for slot in self.slots.borrow().iter() {
+            if slot.idle.get() {
+                slot.fire();
+            }
         }
     }
 
@@ -120,9 +139,9 @@ impl Timer {
         self.set(NEVER);
     }
 
-    #[must_use]
-    pub fn due(&self) -> Micros {
-        self.slot.due.get()
+    /// Whether the connection may be closed without anybody missing anything.
+    pub fn set_idle(&self, idle: bool) {
+        self.slot.idle.set(idle);
     }
 
     /// Another handle on the same deadline, to wait with.

@@ -81,7 +81,7 @@ pub fn push(
     match body {
         _ if len == 0 => {}
         Body::Plain(bytes) => add(bytes),
-        Body::Edited { input, out } => out.slices(input).for_each(&mut add),
+        Body::Edited { input, out } => out.segs().iter().for_each(|seg| add(out.bytes(*seg, input))),
     }
     if !end.is_empty() {
         add(end);
@@ -92,7 +92,7 @@ pub fn push(
     let mut together = Vec::with_capacity(before.len() + len + end.len());
     together.extend_from_slice(before);
     if let Body::Edited { input, out } = body {
-        out.slices(input).for_each(|bytes| together.extend_from_slice(bytes));
+        out.copy_to(input, &mut together);
     }
     together.extend_from_slice(end);
     down.push(&mut [IoSlice::new(&together)])

@@ -18,7 +18,7 @@ use crate::{
             BodyDecoder, Framing, Media, Method, ResponseHead, Version, response, slots,
             write::{DownstreamLine, downstream_response},
         },
-        think::{self, Filter},
+        think::{self, Filter, Spec},
     },
 };
 
@@ -161,7 +161,7 @@ fn mode(down: &Downstream<'_>, exchange: &mut Exchange, head: &ResponseHead<'_>)
     if framing == think::Framing::Json {
         return Mode::Collect(super::relay::Collected::new(spec));
     }
-    Mode::Filter(Box::new(Filter::new(&spec.framed(framing))))
+    Mode::Filter(Box::new(Filter::new(&Spec { framing, ..*spec })))
 }
 
 /// Returns how the body is to be framed and whether the connection may go on.

@@ -23,6 +23,9 @@ pub enum Letter {
     Take(Arc<Snapshot>),
     /// No new connections; answers in progress may end.
     Drain,
+    /// A test wants to see a worker die.
+    #[cfg(debug_assertions)]
+    Die,
 }
 
 /// The sending side, shared by everybody.

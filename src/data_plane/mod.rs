@@ -31,8 +31,11 @@ pub mod collect;
 pub mod connect;
 pub mod egress;
 pub mod exchange;
+#[cfg(debug_assertions)]
+pub mod faults;
 pub mod forward;
 pub mod heading;
 pub mod local;
+pub mod plan;
 pub mod relay;
 pub mod scrape;

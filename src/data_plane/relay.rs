@@ -284,16 +284,23 @@ impl Relay {
                     return Ok(());
                 }
                 filter.feed(payload, think);
-                if last {
-                    filter.finish(think);
-                }
                 if !think.is_empty() {
                     self.last_write = down.core.clock.now();
                     if exchange.first_visible == 0 {
                         exchange.first_visible = self.last_write;
                     }
                 }
-                push(down, self.framing, write, Body::Edited { input: payload, out: think }, trailers, last)?;
+                if !last {
+                    push(down, self.framing, write, Body::Edited { input: payload, out: think }, &[], false)?;
+                } else {
+                    // What the last bytes left and what the filter still held go out together, once a stream.
+                    let mut rest = down.core.buffers.take();
+                    think.copy_to(payload, &mut rest);
+                    filter.finish(think);
+                    think.copy_to(&[], &mut rest);
+                    push(down, self.framing, write, Body::Plain(&rest), trailers, true)?;
+                    down.core.buffers.give(rest);
+                }
             }
             Mode::Collect(_) => self.collect(down, exchange, write, payload, last, think)?,
         }
@@ -359,7 +366,7 @@ impl Relay {
 
     fn beat_due(&self, heartbeat_us: Micros) -> Micros {
         match &self.mode {
-            Mode::Filter(filter) if heartbeat_us > 0 && filter.is_suppressing() => {
+            Mode::Filter(filter) if heartbeat_us > 0 && filter.stats().suppressing => {
                 self.last_write.saturating_add(heartbeat_us)
             }
             _ => Micros::MAX,
@@ -369,7 +376,7 @@ impl Relay {
     /// A sign of life while thinking is suppressed.
     fn beat(&mut self, down: &mut Downstream<'_>) -> Result<(), Gone> {
         self.last_write = down.core.clock.now();
-        let Mode::Filter(filter) = &self.mode else { return Ok(()) };
+        let Mode::Filter(filter) = &mut self.mode else { return Ok(()) };
         let mut bytes = Vec::new();
         if filter.heartbeat(&mut bytes) {
             down.core.meter.one(Metric::ThinkHeartbeats);

@@ -2,9 +2,10 @@
 //!
 //! 1. `admit`: read and judge the head, find its route, write the head that goes upstream;
 //! 2. `collect`: take in the body where it must be known (model, choices, prefill);
-//! 3. `forward`: lease or open a connection, send, once more on a fresh one if a kept one was dead;
-//! 4. `relay`: read the answer's head, then decode → filter → write, with back-pressure;
-//! 5. `account`: exactly once, whatever happened before.
+//! 3. `plan`: what the body says about how the answer is to be filtered;
+//! 4. `forward`: lease or open a connection, send, once more on a fresh one if a kept one was dead;
+//! 5. `relay`: read the answer's head, then decode → filter → write, with back-pressure;
+//! 6. `account`: exactly once, whatever happened before.
 //!
 //! Steps do not call steps.
 
@@ -15,6 +16,7 @@ use super::{
     failure::Failure,
     forward, local,
     meter::Outcome,
+    plan,
     relay::{self, Ending},
 };
 use crate::base::{error::Kind, metric::Metric};
@@ -45,6 +47,7 @@ pub async fn handle(down: &mut Downstream<'_>, mut exchange: Box<Exchange>) -> A
 
 async fn run(down: &mut Downstream<'_>, exchange: &mut Exchange) -> Result<Ending, Failure> {
     collect::body(down, exchange).await?;
+    plan::plan(down.core, exchange);
     let begun = forward::forward(down, exchange).await?;
     relay::relay(down, exchange, begun).await
 }

@@ -116,7 +116,12 @@ fn read_letters(post: &mut Post, core: &Rc<Core>) {
                 core.take_snapshot(snapshot);
                 core.meter.one(Metric::SnapshotsTaken);
             }
-            Letter::Drain => core.draining.set(true),
+            Letter::Drain => {
+                core.draining.set(true);
+                core.deadlines.fire_idle();
+            }
+            #[cfg(debug_assertions)]
+            Letter::Die => panic!("a test wants this worker to die"),
         }
     }
 }

@@ -1,3 +1,4 @@
 //! Sans-io decisions; time and randomness are arguments.
 
 pub mod snapshot;
+pub mod think_rules;

@@ -4,11 +4,12 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
+use super::think_rules::Rules;
 use crate::{
     base::secret::Secret,
     wire::{
         http::AllowList,
-        think::{Policy, Rules},
+        think::{Policy, ReasoningFields},
     },
 };
 
@@ -76,6 +77,7 @@ pub struct Think {
     pub header: bool,
     /// Model globs to profiles and policies: the user's rows, then the built-in table.
     pub rules: Rules,
+    pub reasoning_fields: ReasoningFields,
     /// Longest silence while thinking is suppressed; 0: none is broken.
     pub heartbeat_us: u64,
 }

@@ -1,5 +1,6 @@
 //! The clap command: every flag is a row of the table; values stay text here and are checked in one place for all sources.
 
+use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use crate::control_plane::config::table::{ROWS, Row};
@@ -56,10 +57,17 @@ pub(super) fn flags(matches: &ArgMatches) -> Vec<(usize, FlagText)> {
     for matches in [Some(matches), verb].into_iter().flatten() {
         for (at, row) in ROWS.iter().enumerate() {
             let Some(flag) = row.flag else { continue };
-            if let Ok(Some(texts)) = matches.try_get_many::<String>(flag) {
-                let texts: Vec<&str> = texts.map(String::as_str).collect();
-                flags.push((at, FlagText::new(texts.join(","))));
+            // A verb without options of its own does not know the id; a switch that was not given still has a value.
+            if !matches.try_contains_id(flag).unwrap_or(false)
+                || matches.value_source(flag) != Some(ValueSource::CommandLine)
+            {
+                continue;
             }
+            let text = match matches.try_get_many::<String>(flag) {
+                Ok(texts) => texts.into_iter().flatten().map(String::as_str).collect::<Vec<_>>().join(","),
+                Err(_) => "true".to_owned(),
+            };
+            flags.push((at, FlagText::new(text)));
         }
     }
     flags
@@ -77,11 +85,10 @@ fn arg(row: &Row) -> Option<Arg> {
         arg = arg.short(short);
     }
     if row.is_switch() {
-        // A switch takes no value, but `--enable-x=false` undoes what a variable or the file says.
-        return Some(arg.num_args(0..=1).require_equals(true).default_missing_value("true").hide_possible_values(true));
+        return Some(arg.action(ArgAction::SetTrue));
     }
+    let arg = arg.value_name(row.value_name).allow_hyphen_values(true);
     let repeats = matches!(row.kind, Kind::Listen { .. } | Kind::Names { .. });
-    arg = arg.value_name(row.value_name).allow_hyphen_values(true);
     Some(arg.action(if repeats { ArgAction::Append } else { ArgAction::Set }))
 }
 

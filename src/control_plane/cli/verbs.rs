@@ -3,38 +3,47 @@
 use clap::ArgMatches;
 
 use super::command::{self, UNBUILT_VERBS};
-use super::{EXIT_DONE, EXIT_USAGE, Invocation, print};
+use super::{Answer, EXIT_DONE, EXIT_USAGE};
 use crate::control_plane::config::table::ROWS;
 use crate::control_plane::config::{self, Environment, FlagText, Inputs, Kind, Loaded, Problem};
 
-pub(super) fn run(matches: &ArgMatches, environment: Environment) -> Invocation {
+pub(super) fn run(matches: &ArgMatches, environment: Environment) -> Answer {
     let inputs = Inputs { flags: command::flags(matches), environment, ..Inputs::default() };
     match matches.subcommand() {
-        None | Some(("serve", _)) => start(inputs, Invocation::Serve),
-        Some(("demo", _)) => start(inputs, Invocation::Demo),
-        Some(("check", verb)) => Invocation::Exit(check(inputs, verb.get_one::<String>("file"))),
-        Some(("completions", verb)) => Invocation::Exit(completions(verb)),
-        Some(("man", _)) => Invocation::Exit(man()),
+        None | Some(("serve", _)) => start(inputs, Answer::Serve),
+        Some(("demo", _)) => start(inputs, Answer::Demo),
+        Some(("check", verb)) => check(inputs, verb.get_one::<String>("file")),
+        Some(("completions", verb)) => completions(verb),
+        Some(("man", _)) => printed(man()),
+        Some(("options", verb)) => printed(match verb.get_one::<String>("form").map(String::as_str) {
+            Some("schema") => config::schema(),
+            _ => config::markdown_table(),
+        }),
         Some((verb, _)) => {
             debug_assert!(UNBUILT_VERBS.contains(&verb), "a verb without an answer: {verb}");
-            print::error(&format!("the verb {verb} is not in this build"));
-            Invocation::Exit(EXIT_USAGE)
+            refused(&[format!("the verb {verb} is not in this build")])
         }
     }
 }
 
-fn start(inputs: Inputs, verb: fn(Box<Loaded>) -> Invocation) -> Invocation {
+fn printed(out: String) -> Answer {
+    Answer::Text { out, err: String::new(), status: EXIT_DONE }
+}
+
+fn refused(lines: &[String]) -> Answer {
+    let err = lines.iter().map(|line| format!("thinkgate: {line}\n")).collect();
+    Answer::Text { out: String::new(), err, status: EXIT_USAGE }
+}
+
+fn start(inputs: Inputs, verb: fn(Box<Loaded>) -> Answer) -> Answer {
     match config::load(inputs) {
         Ok(loaded) => verb(Box::new(loaded)),
-        Err(problems) => {
-            problems.iter().for_each(|problem| print::error(&problem.to_string()));
-            Invocation::Exit(EXIT_USAGE)
-        }
+        Err(problems) => refused(&problems.iter().map(Problem::to_string).collect::<Vec<_>>()),
     }
 }
 
 /// One line a finding on the standard output, since findings are what was asked for.
-fn check(mut inputs: Inputs, file: Option<&String>) -> u8 {
+fn check(mut inputs: Inputs, file: Option<&String>) -> Answer {
     if let (Some(file), Some(row)) = (file, ROWS.iter().position(|row| matches!(row.kind, Kind::ConfigFile))) {
         inputs.flags.retain(|(at, _)| *at != row);
         inputs.flags.push((row, FlagText::new(file.as_str())));
@@ -43,8 +52,8 @@ fn check(mut inputs: Inputs, file: Option<&String>) -> u8 {
         Ok(loaded) => (findings(&loaded), EXIT_DONE),
         Err(problems) => (problems.iter().map(Problem::to_string).collect(), EXIT_USAGE),
     };
-    print::out(&lines.iter().map(|line| format!("{line}\n")).collect::<String>());
-    status
+    let out = lines.iter().map(|line| format!("{line}\n")).collect();
+    Answer::Text { out, err: String::new(), status }
 }
 
 fn findings(loaded: &Loaded) -> Vec<String> {
@@ -56,18 +65,16 @@ fn findings(loaded: &Loaded) -> Vec<String> {
     lines
 }
 
-fn completions(verb: &ArgMatches) -> u8 {
-    let Some(shell) = verb.get_one::<clap_complete::Shell>("shell") else { return EXIT_USAGE };
+fn completions(verb: &ArgMatches) -> Answer {
+    let Some(shell) = verb.get_one::<clap_complete::Shell>("shell") else { return refused(&[]) };
     let mut text = Vec::new();
     clap_complete::generate(*shell, &mut command::command(), "thinkgate", &mut text);
-    print::out(&String::from_utf8_lossy(&text));
-    EXIT_DONE
+    printed(String::from_utf8_lossy(&text).into_owned())
 }
 
-fn man() -> u8 {
+fn man() -> String {
     let mut text = Vec::new();
     // Writing into memory does not fail.
     let _ = clap_mangen::Man::new(command::command()).render(&mut text);
-    print::out(&String::from_utf8_lossy(&text));
-    EXIT_DONE
+    String::from_utf8_lossy(&text).into_owned()
 }

@@ -1,6 +1,6 @@
 //! Addresses to listen on and the upstream's URL.
 
-use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::settings::{Scheme, UpstreamUrl};
 
@@ -62,7 +62,7 @@ fn scheme(text: &str) -> Result<(Scheme, &str), String> {
 fn host_and_port(authority: &str) -> Result<(String, Option<u16>), String> {
     let (host, port) = if let Some(rest) = authority.strip_prefix('[') {
         let (host, port) = rest.split_once(']').ok_or("has a [ without its ]")?;
-        host.parse::<std::net::Ipv6Addr>().map_err(|_| format!("has no IPv6 address in its brackets: {host:?}"))?;
+        host.parse::<Ipv6Addr>().map_err(|_| format!("has no IPv6 address in its brackets: {host:?}"))?;
         let port = match port {
             "" => None,
             port => Some(port.strip_prefix(':').ok_or("has text between ] and the port")?),
@@ -100,18 +100,21 @@ fn prefix(path: &str) -> Result<String, String> {
     Ok(parts.iter().flat_map(|part| ["/", part]).collect())
 }
 
-/// Would a connection to `url` arrive at one of our own listeners? Literal addresses and `localhost` only.
+/// Would a connection to `url` arrive at one of our own listeners? Literal addresses and `localhost` only: a name that a
+/// resolver knows may mean something else tomorrow.
 pub(super) fn is_ourselves(url: &UpstreamUrl, listen: &[SocketAddr]) -> bool {
-    let local = url.host == "localhost" || url.host.parse::<IpAddr>().is_ok();
-    local
-        && (url.host.as_str(), url.port).to_socket_addrs().is_ok_and(|mut addresses| {
-            addresses.any(|target| {
-                listen.iter().any(|own| {
-                    own.port() == target.port()
-                        && (own.ip() == target.ip() || (own.ip().is_unspecified() && is_loopback(target.ip())))
-                })
-            })
+    let targets: Vec<IpAddr> = match url.host.as_str() {
+        "localhost" => vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()],
+        host => host.parse().into_iter().collect(),
+    };
+    listen.iter().filter(|own| own.port() == url.port).any(|own| {
+        targets.iter().any(|target| {
+            let here = target.is_unspecified() || is_loopback(*target);
+            own.ip() == *target
+                || (own.ip().is_unspecified() && here)
+                || (is_loopback(own.ip()) && target.is_unspecified())
         })
+    })
 }
 
 #[cfg(test)]
@@ -185,6 +188,9 @@ mod tests {
             ("http://127.0.0.1:4000", false),
             ("http://10.0.0.8:4000", false),
             ("http://127.0.0.1:11434", false),
+            ("http://0.0.0.0:3000", true),
+            ("http://[::1]:3000", true),
+            ("http://name:3000", false),
         ] {
             assert_eq!(is_ourselves(&upstream(url).unwrap(), &own), loops, "{url}");
         }

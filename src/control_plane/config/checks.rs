@@ -2,90 +2,128 @@
 
 use super::address::{is_loopback, is_ourselves};
 use super::load::{Origin, Source};
+use super::nearest;
 use super::problem::Problem;
 use super::profiles;
 use super::settings::Settings;
 use super::table::{self, ROWS};
 
-/// Checks the whole; may drop what another program's variable said.
-pub(super) fn whole(
-    settings: &mut Settings,
-    origins: &[Origin],
-    warnings: &mut Vec<String>,
-) -> Result<(), Vec<Problem>> {
-    let mut problems = Vec::new();
-    upstream(settings, origins, warnings, &mut problems);
-    shared(settings, origins, warnings, &mut problems);
-    exposed(settings, warnings, &mut problems);
-    profile_names(settings, &mut problems);
-    if settings.think.reasoning_fields.is_empty() {
-        problems.push(Problem::new("think.reasoning_fields", "needs reasoning_content, reasoning or both"));
-    }
-    if problems.is_empty() { Ok(()) } else { Err(problems) }
+/// The check of the whole. A part is left out while one of the options it is about has a value that could not be read:
+/// its finding would be about a value that nobody gave.
+pub(super) struct Whole<'a> {
+    pub origins: &'a mut [Origin],
+    /// Rows whose value could not be read.
+    pub unsound: &'a [usize],
+    pub warnings: &'a mut Vec<String>,
+    pub problems: &'a mut Vec<Problem>,
 }
 
-/// A gateway that forwards to itself multiplies each request until it runs out of connections.
-fn upstream(settings: &mut Settings, origins: &[Origin], warnings: &mut Vec<String>, problems: &mut Vec<Problem>) {
-    if !is_ourselves(&settings.upstream.url, &settings.listen) {
-        return;
-    }
-    match table::by_key("upstream.url").map(|row| &origins[row]) {
-        Some(origin) if origin.source == Source::Ecosystem => {
-            warnings.push(format!("{} names this gateway itself; it is passed over", origin.name));
-            settings.upstream.url = Settings::default().upstream.url;
+impl Whole<'_> {
+    /// Checks; may drop what another program's variable said.
+    pub(super) fn check(&mut self, settings: &mut Settings) {
+        if self.sound(&["listen", "upstream.url"]) {
+            self.upstream(settings);
         }
-        origin => {
-            let name = origin.map_or("upstream.url", |origin| origin.name.as_str());
-            problems.push(Problem::new(name, "names this gateway itself as its upstream"));
+        if self.sound(&["upstream.shared", "upstream.api_key"]) {
+            self.shared(settings);
+        }
+        if self.sound(&["listen", "upstream.shared", "insecure_open_relay"]) {
+            self.exposed(settings);
+        }
+        if self.sound(&["think.models", "think.profiles"]) {
+            self.profile_names(settings);
+        }
+        self.files(settings);
+        if settings.think.reasoning_fields.is_empty() {
+            self.problem("think.reasoning_fields", "needs reasoning_content, reasoning or both");
         }
     }
-}
 
-fn shared(settings: &mut Settings, origins: &[Origin], warnings: &mut Vec<String>, problems: &mut Vec<Problem>) {
-    let from_ecosystem = table::by_key("upstream.api_key").is_some_and(|row| origins[row].source == Source::Ecosystem);
-    match (settings.upstream.shared, &settings.upstream.api_key) {
-        (true, None) => problems.push(Problem::new(
-            "--enable-shared-mode",
-            "needs the key that all clients share: --api-key, or upstream.api_key in the file",
-        )),
-        (false, Some(_)) if from_ecosystem => settings.upstream.api_key = None,
-        (false, Some(_)) => {
-            warnings.push("--api-key is used in shared mode only, which is off (--enable-shared-mode)".to_owned());
-        }
-        _ => {}
+    fn sound(&self, keys: &[&str]) -> bool {
+        keys.iter().all(|key| table::by_key(key).is_none_or(|row| !self.unsound.contains(&row)))
     }
-}
 
-/// Client tokens do not exist yet, so nothing stands between an exposed address and the shared key.
-fn exposed(settings: &Settings, warnings: &mut Vec<String>, problems: &mut Vec<Problem>) {
-    let Some(address) = settings.listen.iter().find(|address| !is_loopback(address.ip())) else { return };
-    if !settings.upstream.shared {
-        warnings.push(format!("{address} is reachable from other machines, and clients need no token"));
-    } else if settings.insecure_open_relay {
-        warnings.push(format!("{address} is reachable from other machines: anybody there can use the shared key"));
-    } else {
-        problems.push(Problem::new(
-            "--enable-shared-mode",
-            format!(
-                "would let anybody who reaches {address} use the shared key; listen on a loopback address, or give \
-                 --insecure-open-relay if something else guards it"
+    fn origin(&self, key: &str) -> Option<&Origin> {
+        table::by_key(key).map(|row| &self.origins[row])
+    }
+
+    fn problem(&mut self, key: &str, message: impl Into<String>) {
+        let name = match self.origin(key) {
+            Some(origin) if origin.source != Source::Default => origin.name.clone(),
+            _ => key.to_owned(),
+        };
+        self.problems.push(Problem::new(name, message));
+    }
+
+    /// A gateway that forwards to itself multiplies each request until it runs out of connections.
+    fn upstream(&mut self, settings: &mut Settings) {
+        if !is_ourselves(&settings.upstream.url, &settings.listen) {
+            return;
+        }
+        match self.origin("upstream.url") {
+            Some(origin) if origin.source == Source::Ecosystem => {
+                self.warnings.push(format!("{} names this gateway itself; it is passed over", origin.name));
+                settings.upstream.url = Settings::default().upstream.url;
+                if let Some(row) = table::by_key("upstream.url") {
+                    self.origins[row] = Origin::default();
+                }
+            }
+            _ => self.problem("upstream.url", "names this gateway itself as its upstream"),
+        }
+    }
+
+    fn shared(&mut self, settings: &Settings) {
+        match (settings.upstream.shared, &settings.upstream.api_key) {
+            (true, None) => self.problem(
+                "upstream.shared",
+                "needs the key that all clients share: --api-key, or upstream.api_key in the file",
             ),
-        ));
+            (false, Some(_)) => self
+                .warnings
+                .push("--api-key is used in shared mode only, which is off (--enable-shared-mode)".to_owned()),
+            _ => {}
+        }
     }
-}
 
-fn profile_names(settings: &Settings, problems: &mut Vec<Problem>) {
-    let own = &settings.think.profiles;
-    let known: Vec<&str> = own.keys().map(String::as_str).chain(profiles::BUILT_IN.iter().copied()).collect();
-    for (at, rule) in settings.think.models.iter().enumerate() {
-        if !known.contains(&rule.profile.as_str()) {
-            let message = super::nearest::unknown("profile", &rule.profile, &known);
-            problems.push(Problem::new(format!("think.models[{at}]"), message));
+    /// Client tokens do not exist yet, so nothing stands between an exposed address and the shared key.
+    fn exposed(&mut self, settings: &Settings) {
+        let Some(address) = settings.listen.iter().find(|address| !is_loopback(address.ip())) else { return };
+        if !settings.upstream.shared {
+            self.warnings.push(format!("{address} is reachable from other machines, and clients need no token"));
+        } else if settings.insecure_open_relay {
+            self.warnings
+                .push(format!("{address} is reachable from other machines: anybody there can use the shared key"));
+        } else {
+            self.problem(
+                "upstream.shared",
+                format!(
+                    "would let anybody who reaches {address} use the shared key; listen on a loopback address, or give \
+                     --insecure-open-relay if something else guards it"
+                ),
+            );
+        }
+    }
+
+    fn profile_names(&mut self, settings: &Settings) {
+        let own = settings.think.profiles.keys().map(String::as_str);
+        let known: Vec<&str> = own.chain(profiles::BUILT_IN.iter().copied()).collect();
+        for (at, rule) in settings.think.models.iter().enumerate() {
+            if !known.contains(&rule.profile.as_str()) {
+                self.problem("think.models", format!("[{at}] {}", nearest::unknown("profile", &rule.profile, &known)));
+            }
+        }
+    }
+
+    /// A file that is missing is found here rather than at the first request that needs it.
+    fn files(&mut self, settings: &Settings) {
+        let Some(path) = &settings.upstream.ca_file else { return };
+        if let Err(error) = std::fs::File::open(path) {
+            self.problem("upstream.ca_file", format!("{} cannot be opened: {error}", path.display()));
         }
     }
 }
 
-/// Names of options whose values have another source than their default, for the lines at start.
+/// Options that do not have their default and where their values came from, for the lines at start.
 #[must_use]
 pub fn summary(sources: &[(usize, Origin)]) -> Vec<String> {
     sources.iter().map(|(row, origin)| format!("{} from {}", ROWS[*row].name(), origin.name)).collect()

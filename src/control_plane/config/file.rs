@@ -30,16 +30,20 @@ pub(super) fn discover(dir: &Path, environment: &Environment) -> Option<PathBuf>
 /// The entries of the file; what is wrong with it goes into `problems`.
 pub(super) fn read(path: &Path, problems: &mut Vec<Problem>) -> Vec<Entry> {
     let name = path.display().to_string();
-    let text = match read_text(path) {
-        Ok(text) => text,
+    match read_text(path) {
+        Ok(text) => entries(&name, &text, problems),
         Err(error) => {
             problems.push(Problem::new(name, error));
-            return Vec::new();
+            Vec::new()
         }
-    };
-    match parse(&text) {
+    }
+}
+
+/// The entries of a file's text; `name` is what messages call it.
+pub(super) fn entries(name: &str, text: &str, problems: &mut Vec<Problem>) -> Vec<Entry> {
+    match parse(text) {
         Ok(tree) => {
-            let mut found = Found { name: &name, text: &text, entries: Vec::new(), problems };
+            let mut found = Found { name, text, entries: Vec::new(), problems };
             found.section(&tree, "");
             found.entries
         }

@@ -1,6 +1,7 @@
 //! From flags, environment and file to `Settings`: every value is checked, the strongest source wins, and all that is wrong
 //! is reported at once.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use super::environment::Environment;
@@ -21,14 +22,23 @@ pub enum Source {
     Default,
 }
 
-/// All that `load` reads, kept for reloads.
-#[derive(Clone, Debug, Default)]
+/// All that `load` reads, kept for reloads. `Debug` shows no values.
+#[derive(Clone, Default)]
 pub struct Inputs {
     /// Row's index and text, as the command line gave them.
     pub flags: Vec<(usize, FlagText)>,
     pub environment: Environment,
     /// Where `thinkgate.yaml` is looked for; empty: the working directory.
     pub dir: PathBuf,
+    /// Stands in for the configuration file's text, for tests; no file is then read.
+    pub text: Option<String>,
+}
+
+impl std::fmt::Debug for Inputs {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let flags: Vec<String> = self.flags.iter().map(|(row, _)| ROWS[*row].name()).collect();
+        f.debug_struct("Inputs").field("flags", &flags).field("dir", &self.dir).finish_non_exhaustive()
+    }
 }
 
 /// A flag's text, which may be a secret.
@@ -40,6 +50,12 @@ pub struct Origin {
     pub source: Source,
     /// `--timeout`, `TIMEOUT_SECONDS`, `thinkgate.yaml:3: timeouts.total`, `default`.
     pub name: String,
+}
+
+impl Default for Origin {
+    fn default() -> Self {
+        Self { source: Source::Default, name: "default".to_owned() }
+    }
 }
 
 /// A configuration that may be used.
@@ -72,7 +88,7 @@ pub struct Reloaded {
 /// # Errors
 /// All findings, in the order of flags, environment, file, whole.
 pub fn load(inputs: Inputs) -> Result<Loaded, Vec<Problem>> {
-    let gathered = gather(&inputs)?;
+    let gathered = gather(&inputs);
     compose(inputs, gathered)
 }
 
@@ -81,7 +97,7 @@ pub fn load(inputs: Inputs) -> Result<Loaded, Vec<Problem>> {
 /// # Errors
 /// All findings; the previous configuration then stays whole.
 pub fn reload(previous: &Loaded) -> Result<Reloaded, Vec<Problem>> {
-    let mut gathered = gather(&previous.inputs)?;
+    let mut gathered = gather(&previous.inputs);
     let (mut changed, mut needs_restart) = (Vec::new(), Vec::new());
     for (at, row) in ROWS.iter().enumerate() {
         if gathered.values[at] == previous.values[at] {
@@ -103,6 +119,9 @@ pub fn reload(previous: &Loaded) -> Result<Reloaded, Vec<Problem>> {
 struct Gathered {
     values: Vec<Option<Value>>,
     origins: Vec<Origin>,
+    /// What is wrong with single values, and the rows that therefore do not have the value that was meant.
+    problems: Vec<Problem>,
+    unsound: Vec<usize>,
     warnings: Vec<String>,
     file: Option<PathBuf>,
 }
@@ -114,7 +133,7 @@ struct Given {
     raw: Raw,
 }
 
-fn gather(inputs: &Inputs) -> Result<Gathered, Vec<Problem>> {
+fn gather(inputs: &Inputs) -> Gathered {
     let mut problems = Vec::new();
     let mut warnings = Vec::new();
     let mut given = Vec::new();
@@ -126,18 +145,23 @@ fn gather(inputs: &Inputs) -> Result<Gathered, Vec<Problem>> {
     for (row, name, value) in inputs.environment.given(&mut problems) {
         given.push(give(row, Source::Environment, name, Raw::Text(value.to_owned())));
     }
-    let file = config_file(inputs, &given);
-    if let Some(path) = &file {
-        for entry in file::read(path, &mut problems) {
-            given.push(give(entry.row, Source::File, entry.origin, Raw::Tree(entry.tree)));
-        }
+    let file = if inputs.text.is_some() { None } else { config_file(inputs, &given) };
+    let entries = match (&inputs.text, &file) {
+        (Some(text), _) => file::entries("thinkgate.yaml", text, &mut problems),
+        (None, Some(path)) => file::read(path, &mut problems),
+        (None, None) => Vec::new(),
+    };
+    for entry in entries {
+        given.push(give(entry.row, Source::File, entry.origin, Raw::Tree(entry.tree)));
     }
     ecosystem(&inputs.environment, &mut given, &mut warnings);
 
     // A stable sort: within one source the order of the user stays.
     given.sort_by_key(|given| given.origin.source);
-    let (values, origins) = choose(expand(given, &inputs.environment, &mut problems), inputs, &mut problems);
-    if problems.is_empty() { Ok(Gathered { values, origins, warnings, file }) } else { Err(problems) }
+    let mut unsound = Vec::new();
+    let checked = expand(given, &inputs.environment, &mut problems, &mut unsound);
+    let (values, origins) = choose(checked, &inputs.environment, &mut problems);
+    Gathered { values, origins, problems, unsound, warnings, file }
 }
 
 /// The path of `-c`, of its variable, or one of the usual places.
@@ -158,14 +182,23 @@ fn ecosystem(environment: &Environment, given: &mut Vec<Given>, warnings: &mut V
         }
         for variable in definition.ecosystem {
             let Some(text) = environment.get(variable.name) else { continue };
+            if !variable.only_with.is_none_or(|key| is_on(key, given, environment)) {
+                continue;
+            }
             let Some(text) = (variable.read)(text) else {
                 warnings
                     .push(format!("{} has a value that says nothing to thinkgate; it is passed over", variable.name));
                 continue;
             };
             let text = match text.strip_prefix(':') {
-                Some(port) if matches!(definition.kind, Kind::Listen { .. }) => with_port(row, port, given),
-                _ => text,
+                Some(port) if matches!(definition.kind, Kind::Listen { .. }) => {
+                    with_port(row, port, given, environment)
+                }
+                _ => Some(text),
+            };
+            let Some(text) = text else {
+                warnings.push(format!("{} is passed over: the file does not have exactly one address", variable.name));
+                continue;
             };
             if !variable.note.is_empty() {
                 warnings.push(format!("{} {}", variable.name, variable.note));
@@ -177,16 +210,24 @@ fn ecosystem(environment: &Environment, given: &mut Vec<Given>, warnings: &mut V
     }
 }
 
-/// `PORT` moves the one address that the file or the default has to another port.
-fn with_port(row: usize, port: &str, given: &[Given]) -> String {
+/// Is a switch on, as far as our own sources say?
+fn is_on(key: &str, given: &[Given], environment: &Environment) -> bool {
+    let strongest = given.iter().find(|given| ROWS[given.row].key == Some(key));
+    strongest.is_some_and(|given| ROWS[given.row].kind.parse(&given.raw, environment) == Ok(Value::Bool(true)))
+}
+
+/// `PORT` moves the one address that the file or the default has to another port; `None` where the file has several.
+fn with_port(row: usize, port: &str, given: &[Given], environment: &Environment) -> Option<String> {
+    let default = Raw::Text(ROWS[row].default.unwrap_or_default().to_owned());
     let below = given.iter().find(|given| given.row == row && given.origin.source == Source::File);
-    let below = match below.map(|given| super::kind::text(&given.raw)) {
-        Some(Ok(text)) if !text.contains(',') => text,
-        _ => ROWS[row].default.unwrap_or_default().to_owned(),
-    };
-    match below.rsplit_once(':') {
-        Some((host, _)) => format!("{host}:{port}"),
-        None => format!("{below}:{port}"),
+    match ROWS[row].kind.parse(below.map_or(&default, |given| &given.raw), environment) {
+        Ok(Value::Listen(addresses)) => match addresses.as_slice() {
+            [SocketAddr::V4(one)] => Some(format!("{}:{port}", one.ip())),
+            [SocketAddr::V6(one)] => Some(format!("[{}]:{port}", one.ip())),
+            _ => None,
+        },
+        // The file's value is wrong, and reported as such.
+        _ => None,
     }
 }
 
@@ -198,7 +239,12 @@ struct Checked {
 }
 
 /// Checks every given value, also those that a stronger source hides; shorthands become values of the row they stand for.
-fn expand(given: Vec<Given>, environment: &Environment, problems: &mut Vec<Problem>) -> Vec<Checked> {
+fn expand(
+    given: Vec<Given>,
+    environment: &Environment,
+    problems: &mut Vec<Problem>,
+    unsound: &mut Vec<usize>,
+) -> Vec<Checked> {
     let mut checked = Vec::new();
     for Given { mut row, origin, raw } in given {
         if !ROWS[row].built {
@@ -213,20 +259,27 @@ fn expand(given: Vec<Given>, environment: &Environment, problems: &mut Vec<Probl
         }
         match value {
             Ok(value) => checked.push(Checked { row, origin, value }),
-            Err(message) => problems.push(Problem::new(origin.name, message)),
+            Err(message) => {
+                problems.push(Problem::new(origin.name, message));
+                unsound.push(row);
+            }
         }
     }
     checked
 }
 
 /// One value a row. The strongest source wins; two of one source have to agree.
-fn choose(checked: Vec<Checked>, inputs: &Inputs, problems: &mut Vec<Problem>) -> (Vec<Option<Value>>, Vec<Origin>) {
+fn choose(
+    checked: Vec<Checked>,
+    environment: &Environment,
+    problems: &mut Vec<Problem>,
+) -> (Vec<Option<Value>>, Vec<Origin>) {
     let mut values: Vec<Option<Value>> = Vec::with_capacity(ROWS.len());
     let mut origins = Vec::with_capacity(ROWS.len());
     for row in ROWS {
         let text = row.default.filter(|_| row.built).map(|text| Raw::Text(text.to_owned()));
-        values.push(text.and_then(|raw| row.kind.parse(&raw, &inputs.environment).ok()));
-        origins.push(Origin { source: Source::Default, name: "default".to_owned() });
+        values.push(text.and_then(|raw| row.kind.parse(&raw, environment).ok()));
+        origins.push(Origin::default());
     }
     for Checked { row, origin, value } in checked {
         let before: &Origin = &origins[row];
@@ -241,14 +294,18 @@ fn choose(checked: Vec<Checked>, inputs: &Inputs, problems: &mut Vec<Problem>) -
 }
 
 fn compose(inputs: Inputs, gathered: Gathered) -> Result<Loaded, Vec<Problem>> {
-    let Gathered { values, origins, mut warnings, file } = gathered;
+    let Gathered { values, mut origins, mut problems, unsound, mut warnings, file } = gathered;
     let mut settings = Settings::blank();
     for (row, value) in ROWS.iter().zip(&values) {
         if let Some(value) = value {
             row.kind.apply(value.clone(), &mut settings);
         }
     }
-    checks::whole(&mut settings, &origins, &mut warnings)?;
+    checks::Whole { origins: &mut origins, unsound: &unsound, warnings: &mut warnings, problems: &mut problems }
+        .check(&mut settings);
+    if !problems.is_empty() {
+        return Err(problems);
+    }
     let sources = origins.into_iter().enumerate().filter(|(_, origin)| origin.source != Source::Default).collect();
     Ok(Loaded { settings, sources, warnings, file, inputs, values })
 }

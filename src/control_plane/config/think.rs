@@ -6,7 +6,7 @@ use serde_norway::{Mapping, Value as Tree};
 
 use super::nearest;
 use super::settings::{ModelRule, ProfileAnchor, ProfileDef, ProfileStart, ThinkPolicy};
-use crate::base::bounds::{DELIMITER_BYTES_MAX, MODEL_RULES_MAX, PROFILE_DELIMITERS_MAX, PROFILES_MAX};
+use crate::base::bounds::{DELIMITER_BYTES_MAX, MODEL_RULES_MAX, PROFILE_LIST_MAX, PROFILES_MAX};
 
 /// Longest glob or profile name; model names in the wild stay under it.
 const NAME_BYTES_MAX: usize = 256;
@@ -108,8 +108,8 @@ fn unambiguous(def: &ProfileDef) -> Result<(), String> {
 
 fn pairs(tree: &Tree) -> Result<Vec<(String, String)>, String> {
     let items = tree.as_sequence().ok_or("needs a list of [open, close]")?;
-    if items.is_empty() || items.len() > PROFILE_DELIMITERS_MAX {
-        return Err(format!("needs 1-{PROFILE_DELIMITERS_MAX} of [open, close]"));
+    if items.is_empty() || items.len() > PROFILE_LIST_MAX {
+        return Err(format!("needs 1-{PROFILE_LIST_MAX} of [open, close]"));
     }
     items
         .iter()
@@ -122,8 +122,8 @@ fn pairs(tree: &Tree) -> Result<Vec<(String, String)>, String> {
 
 fn delimiters(tree: &Tree) -> Result<Vec<String>, String> {
     let items = tree.as_sequence().ok_or("needs a list of texts")?;
-    if items.len() > PROFILE_DELIMITERS_MAX {
-        return Err(format!("has more than {PROFILE_DELIMITERS_MAX} entries"));
+    if items.len() > PROFILE_LIST_MAX {
+        return Err(format!("has more than {PROFILE_LIST_MAX} entries"));
     }
     items.iter().map(|item| delimiter(item.as_str().ok_or("needs a list of texts")?)).collect()
 }

@@ -148,7 +148,8 @@ fn nullable(out: &mut Vec<u8>, text: &str) {
     if text.is_empty() { out.extend_from_slice(b"null") } else { string(out, text) }
 }
 
-fn string(out: &mut Vec<u8>, text: &str) {
+/// A JSON string of `text`, quotes included.
+pub fn string(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
     escape(out, text);
     out.push(b'"');

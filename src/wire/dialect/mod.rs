@@ -7,3 +7,6 @@ pub mod route;
 
 pub use endpoint::{Dialect, Endpoint};
 pub use route::{Route, UpstreamPath, route};
+
+#[cfg(test)]
+mod tests;

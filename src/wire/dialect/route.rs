@@ -182,7 +182,7 @@ impl<'b> Path<'b> {
             Word::Blobs if self.last[0] == Word::Api => (self.is_model, self.id) = (false, rest),
             Word::Api => self.in_api = true,
             Word::Version => self.in_api = false,
-            Word::Messages => self.in_messages = true,
+            Word::Messages if is_base(self.last[0]) => self.in_messages = true,
             _ => {}
         }
         self.last = [*word, self.last[0], self.last[1]];

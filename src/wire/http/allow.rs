@@ -25,7 +25,7 @@ impl AllowList {
                 Some(prefix) => (prefix, &mut list.prefixes),
                 None => (pattern, &mut list.names),
             };
-            if !is_name(text.as_bytes()) || never(text) {
+            if !is_name(text.as_bytes()) || text.contains('*') || never(text) {
                 return Err(pattern);
             }
             to.push(text.to_ascii_lowercase().into());

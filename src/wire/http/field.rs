@@ -127,6 +127,21 @@ const fn build(seed: u32) -> Option<[u8; TABLE]> {
     Some(table)
 }
 
+/// Equality with a name of the table, whose bytes all have the bit that lower case has: so do `-` and the digits. Among the
+/// bytes of a token only capital letters gain it and become one of those.
+fn is_same(lower: &[u8], name: &[u8]) -> bool {
+    if lower.len() != name.len() {
+        return false;
+    }
+    let (lower_words, lower_rest) = lower.as_chunks::<8>();
+    let (words, rest) = name.as_chunks::<8>();
+    let pairs = lower_words.iter().zip(words);
+    let differ = pairs.fold(0, |sum, (lower, word)| {
+        sum | (u64::from_ne_bytes(*lower) ^ (u64::from_ne_bytes(*word) | 0x2020_2020_2020_2020))
+    });
+    differ == 0 && lower_rest.iter().zip(rest).all(|(lower, byte)| *lower == byte | 0x20)
+}
+
 impl Known {
     /// The row of a field name, any case. The name must be a token, as every parsed one is.
     #[must_use]
@@ -136,11 +151,7 @@ impl Known {
             return Self::Other;
         }
         let row = usize::from(INDEX[hash(bytes, SEED)]);
-        if NAMES[row].len() == bytes.len() && NAMES[row].as_bytes().eq_ignore_ascii_case(bytes) {
-            ALL[row]
-        } else {
-            Self::Other
-        }
+        if is_same(NAMES[row].as_bytes(), bytes) { ALL[row] } else { Self::Other }
     }
 
     /// Lower-case name; empty for `Other`.

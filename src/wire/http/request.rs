@@ -171,6 +171,7 @@ fn names_other_version(head: &[u8]) -> bool {
     word.starts_with(b"HTTP/") && word.get(5).is_some_and(u8::is_ascii_digit)
 }
 
+#[inline]
 fn complete<'s, 'b: 's>(
     request: httparse::Request<'s, 'b>,
     buf: &'b [u8],
@@ -285,6 +286,10 @@ fn walk<'b>(head: &mut RequestHead<'b>, fields: &'b [Field<'b>]) -> Result<(), K
 impl Seen<'_> {
     /// Is there an element that names a field?
     fn connection(&mut self, value: &[u8]) -> bool {
+        if value.eq_ignore_ascii_case(b"keep-alive") {
+            self.keep_alive = true;
+            return false;
+        }
         let mut names = false;
         for element in elements(value) {
             if element.eq_ignore_ascii_case(b"close") {
@@ -354,29 +359,25 @@ fn host(value: &[u8]) -> Option<&str> {
     if value.len() > HOST_BYTES_MAX {
         return None;
     }
-    let text = std::str::from_utf8(value).ok()?;
-    let port = match text.strip_prefix('[') {
-        Some(literal) => {
-            let (address, port) = literal.split_once(']')?;
-            address.parse::<std::net::Ipv6Addr>().ok()?;
-            port
+    let end = match value.first()? {
+        b'[' => {
+            let close = memchr::memchr(b']', value)?;
+            std::str::from_utf8(&value[1..close]).ok()?.parse::<std::net::Ipv6Addr>().ok()?;
+            close + 1
         }
-        None => {
-            let end = text.find(':').unwrap_or(text.len());
-            let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~');
-            if end == 0 || !text[..end].bytes().all(plain) {
-                return None;
-            }
-            &text[end..]
-        }
+        b':' => return None,
+        _ => value.iter().position(|byte| !is_host_byte(*byte)).unwrap_or(value.len()),
     };
-    let port = match port.strip_prefix(':') {
-        Some(digits) => digits,
-        None if port.is_empty() => return Some(text),
-        None => return None,
+    let fits = match &value[end..] {
+        [] => true,
+        [b':', port @ ..] => port.len() <= 5 && super::framing::digits(port).is_some_and(|port| port <= 65535),
+        _ => false,
     };
-    let is_port = port.len() <= 5 && super::framing::digits(port.as_bytes()).is_some_and(|port| port <= 65535);
-    if is_port { Some(text) } else { None }
+    if fits { std::str::from_utf8(value).ok() } else { None }
+}
+
+const fn is_host_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
 }
 
 /// The request target, taken apart.
@@ -392,7 +393,8 @@ impl<'b> Target<'b> {
         if method == "CONNECT" || method == "TRACE" {
             return Err(Kind::MethodNotAllowed);
         }
-        if !text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#') {
+        // httparse lets visible ASCII pass and, besides, any UTF-8.
+        if !text.is_ascii() || memchr::memchr(b'#', text.as_bytes()).is_some() {
             return Err(Kind::BadRequest);
         }
         if text == "*" {

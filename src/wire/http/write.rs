@@ -92,7 +92,8 @@ fn goes_upstream(entry: &Field<'_>, head: &RequestHead<'_>, line: &UpstreamLine<
         _ => {}
     }
     let replaced = line.extra.iter().any(|(name, _)| name.eq_ignore_ascii_case(entry.name));
-    !replaced && !(head.has_connection_fields && names(head.fields, entry.name))
+    let of_connection = head.has_connection_fields && names(head.fields, entry.name);
+    !replaced && !of_connection
 }
 
 /// Does a `Connection` field name it? Never asked for what the gateway writes itself.
@@ -159,7 +160,8 @@ fn reaches_client(entry: &Field<'_>, head: &ResponseHead<'_>, line: &DownstreamL
         return false;
     }
     let replaced = line.extra.iter().any(|(name, _)| name.eq_ignore_ascii_case(entry.name));
-    !replaced && !(head.has_connection_fields && names(head.fields, entry.name))
+    let of_connection = head.has_connection_fields && names(head.fields, entry.name);
+    !replaced && !of_connection
 }
 
 /// Writes framing, connection and the empty line.

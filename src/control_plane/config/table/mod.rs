@@ -1,5 +1,6 @@
 //! The option table: one row an option. Flags, environment variables, keys, help, README, schema and checks come from here.
 
+mod readers;
 mod rows;
 
 use super::environment::Environment;
@@ -43,6 +44,8 @@ pub struct Ecosystem {
     pub name: &'static str,
     /// What we would write for its value; `None`: it says nothing to us.
     pub read: fn(&str) -> Option<String>,
+    /// Key of a switch without which the variable is not even looked at.
+    pub only_with: Option<&'static str>,
     /// Worth a warning at every start, since it means something a little different elsewhere; empty: nothing to say.
     pub note: &'static str,
 }

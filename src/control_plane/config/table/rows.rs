@@ -1,5 +1,6 @@
 //! The rows themselves, in the order of the help.
 
+use super::readers::{as_it_is, header_pattern, log_level, reasoning_field, seconds, with_scheme};
 use super::{Applies, Ecosystem, Row};
 use crate::control_plane::config::kind::Kind;
 use crate::control_plane::config::settings::{AccessLog, Dialect, Io, LogLevel, OnUnclosed, ThinkPolicy};
@@ -33,6 +34,8 @@ const TIMEOUT: Row = Row { section: "Time limits", value_name: "TIME", ..ROW };
 const THINK: Row = Row { section: "Thinking", ..ROW };
 const LATER: Row = Row { section: "Not in this build", built: false, ..ROW };
 
+const OTHER: Ecosystem = Ecosystem { name: "", read: as_it_is, only_with: None, note: "" };
+
 const fn duration(min: u64, max: u64, set: fn(&mut crate::control_plane::config::Settings, u64)) -> Kind {
     Kind::Duration { min, max, zero_is_off: false, once_seconds: false, set }
 }
@@ -62,7 +65,7 @@ pub static ROWS: &[Row] = &[
         value_name: "LEVEL",
         default: Some("info"),
         help: "Least important messages that are logged",
-        ecosystem: &[Ecosystem { name: "LOG_LEVEL", read: log_level, note: "" }],
+        ecosystem: &[Ecosystem { name: "LOG_LEVEL", read: log_level, ..OTHER }],
         kind: Kind::Choice {
             names: LogLevel::NAMES,
             unbuilt: &[],
@@ -104,7 +107,7 @@ pub static ROWS: &[Row] = &[
         default: Some("127.0.0.1:3000"),
         help: "Address and port to listen on; several with commas, or as a list in the file",
         // Only the port; the address stays what the file or the default says.
-        ecosystem: &[Ecosystem { name: "PORT", read: |port| Some(format!(":{}", port.trim())), note: "" }],
+        ecosystem: &[Ecosystem { name: "PORT", read: |port| Some(format!(":{}", port.trim())), ..OTHER }],
         kind: Kind::Listen { set: |settings, listen| settings.listen = listen },
         ..NETWORK
     },
@@ -180,9 +183,9 @@ pub static ROWS: &[Row] = &[
         help: "The upstream server, http or https, with or without a path prefix; a final /v1 or /api is left out",
         // For clients OPENAI_BASE_URL may well name this gateway: a value that does is passed over.
         ecosystem: &[
-            Ecosystem { name: "OLLAMA_URL", read: as_it_is, note: "" },
-            Ecosystem { name: "OLLAMA_BASE_URL", read: as_it_is, note: "" },
-            Ecosystem { name: "OPENAI_BASE_URL", read: as_it_is, note: "" },
+            Ecosystem { name: "OLLAMA_URL", read: with_scheme, ..OTHER },
+            Ecosystem { name: "OLLAMA_BASE_URL", read: with_scheme, ..OTHER },
+            Ecosystem { name: "OPENAI_BASE_URL", read: with_scheme, ..OTHER },
         ],
         kind: Kind::Url { set: |settings, url| settings.upstream.url = url },
         ..UPSTREAM
@@ -214,7 +217,7 @@ pub static ROWS: &[Row] = &[
         value_name: "KEY",
         help: "The key of shared mode: env:NAME, file:PATH, or the key itself",
         // Read in shared mode only, so that a key that lies around for other programs is never sent anywhere unasked.
-        ecosystem: &[Ecosystem { name: "OPENAI_API_KEY", read: as_it_is, note: "" }],
+        ecosystem: &[Ecosystem { name: "OPENAI_API_KEY", only_with: Some("upstream.shared"), ..OTHER }],
         kind: Kind::Secret { set: |settings, key| settings.upstream.api_key = Some(key) },
         ..UPSTREAM
     },
@@ -257,12 +260,13 @@ pub static ROWS: &[Row] = &[
         default: Some("5m"),
         help: "Limit of a whole request, connection and answer included",
         ecosystem: &[
-            Ecosystem { name: "MODEL_TIMEOUT_SECONDS", read: seconds, note: "" },
+            Ecosystem { name: "MODEL_TIMEOUT_SECONDS", read: seconds, ..OTHER },
             Ecosystem {
                 name: "TIMEOUT_SECONDS",
                 read: seconds,
                 note: "limits whole requests here, model work included; set MODEL_TIMEOUT_SECONDS or --timeout to say \
                        something else",
+                ..OTHER
             },
         ],
         kind: Kind::Duration {
@@ -534,59 +538,3 @@ pub static ROWS: &[Row] = &[
         ..LATER
     },
 ];
-
-#[allow(clippy::unnecessary_wraps, reason = "it is one of several readers")]
-fn as_it_is(text: &str) -> Option<String> {
-    Some(text.to_owned())
-}
-
-/// Every logger has words of its own; those that nobody shares say nothing to us.
-fn log_level(text: &str) -> Option<String> {
-    let level = match text.trim().to_ascii_lowercase().as_str() {
-        "trace" | "verbose" | "debug" => "debug",
-        "info" | "notice" => "info",
-        "warn" | "warning" => "warn",
-        "error" | "critical" | "fatal" => "error",
-        _ => return None,
-    };
-    Some(level.to_owned())
-}
-
-#[allow(clippy::unnecessary_wraps, reason = "it is one of several readers")]
-fn seconds(text: &str) -> Option<String> {
-    Some(format!("{}s", text.trim()))
-}
-
-/// A header's name in lower case, its end left open by one `*`. Hop-by-hop and framing headers are the connection's own
-/// and never pass.
-fn header_pattern(text: &str) -> Result<String, String> {
-    const NEVER: &[&str] = &[
-        "connection",
-        "content-encoding",
-        "content-length",
-        "keep-alive",
-        "proxy-authenticate",
-        "proxy-connection",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-    ];
-    let name = text.trim().to_ascii_lowercase();
-    let stem = name.strip_suffix('*').unwrap_or(&name);
-    let is_token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'+-.^_`|~".contains(&b);
-    if stem.is_empty() || !stem.bytes().all(is_token) || name.len() > 128 {
-        return Err("is no header name; write it like openai-version or x-request-*".to_owned());
-    }
-    if NEVER.contains(&name.as_str()) {
-        return Err("belongs to the connection and never passes".to_owned());
-    }
-    Ok(name)
-}
-
-fn reasoning_field(text: &str) -> Result<String, String> {
-    match text {
-        "reasoning_content" | "reasoning" => Ok(text.to_owned()),
-        _ => Err("is none of reasoning_content, reasoning".to_owned()),
-    }
-}

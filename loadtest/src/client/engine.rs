@@ -1,0 +1,539 @@
+//! The loop of the load generator.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use super::check::Fault;
+use super::connection::{Connection, State};
+use super::reply::Progress;
+use super::request::{Kind, Outcome, nonce};
+use super::schedule::{Schedule, Spacing};
+use super::tally::Tally;
+use crate::sys::{Interest, Poller, Ready};
+
+/// Connections being made at the same time: under any listener's queue.
+const CONNECTING_MAX: usize = 128;
+/// Arrivals of an open loop that may wait for a connection.
+const BACKLOG_MAX: usize = 100_000;
+/// How long a connection rests after a failure, so that a dead server is not asked in a busy loop.
+const REST_NS: u64 = 10_000_000;
+/// How often requests are looked through for those that take too long.
+const SWEEP_NS: u64 = 100_000_000;
+
+/// What decides when a request starts.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Mode {
+    /// Each connection sends its next request when the last one is answered.
+    Closed,
+    /// Requests start by a schedule, whatever became of the earlier ones.
+    Open { rate: f64, spacing: Spacing },
+    /// Each connection opens one stream and keeps it.
+    Hold,
+}
+
+/// A reader that takes its time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SlowReader {
+    /// Bytes at a time.
+    pub bytes: usize,
+    /// Nanoseconds between two reads.
+    pub every_ns: u64,
+}
+
+/// A load, compiled.
+#[derive(Clone, Debug)]
+pub struct Load {
+    /// The proxy.
+    pub target: SocketAddr,
+    /// Addresses to connect from, in turn; empty: the system's choice.
+    pub sources: Vec<IpAddr>,
+    /// The mix.
+    pub kinds: Vec<Kind>,
+    /// Connections at most.
+    pub connections: usize,
+    /// When requests start.
+    pub mode: Mode,
+    /// A new connection for each request.
+    pub fresh: bool,
+    /// Readers are slow.
+    pub slow: Option<SlowReader>,
+    /// Streams are left after a number of events between these two.
+    pub abandon: Option<(u32, u32)>,
+    /// A request that takes longer is an error.
+    pub timeout: Duration,
+    /// Stop after so many requests.
+    pub requests_max: Option<u64>,
+}
+
+/// The generator.
+pub struct Engine {
+    load: Load,
+    poller: Poller,
+    connections: Vec<Connection>,
+    /// Connections without a request.
+    idle: Vec<usize>,
+    /// Requests that are due: their intended start.
+    backlog: VecDeque<u64>,
+    schedule: Option<Schedule>,
+    /// Connections that rest after a failure, and until when.
+    resting: VecDeque<(u64, usize)>,
+    slow_timers: BinaryHeap<Reverse<(u64, usize)>>,
+    origin: Instant,
+    issued: u64,
+    connecting: usize,
+    held: usize,
+    next_sweep: u64,
+    random: u64,
+    weights: u32,
+    scratch: Vec<u8>,
+    tally: Tally,
+}
+
+impl Engine {
+    /// A generator that has not begun.
+    ///
+    /// # Errors
+    /// When the kernel refuses the poller.
+    pub fn new(load: Load) -> io::Result<Self> {
+        let connections: Vec<_> = std::iter::repeat_with(Connection::default).take(load.connections).collect();
+        let scratch = vec![0; load.slow.map_or(128 * 1024, |slow| slow.bytes)];
+        let weights = load.kinds.iter().map(|kind| kind.weight).sum::<u32>().max(1);
+        let schedule = match load.mode {
+            Mode::Open { rate, spacing } => Some(Schedule::new(rate, spacing, 0)),
+            Mode::Closed | Mode::Hold => None,
+        };
+        // A closed loop begins with a request for every connection.
+        let at_once = if schedule.is_some() { 0 } else { load.connections };
+        Ok(Self {
+            poller: Poller::new(256)?,
+            idle: (0..connections.len()).rev().collect(),
+            connections,
+            backlog: std::iter::repeat_n(0, at_once).collect(),
+            schedule,
+            resting: VecDeque::new(),
+            slow_timers: BinaryHeap::new(),
+            origin: Instant::now(),
+            issued: 0,
+            connecting: 0,
+            held: 0,
+            next_sweep: 0,
+            random: 0x9e37_79b9_7f4a_7c15,
+            weights,
+            scratch,
+            tally: Tally::default(),
+            load,
+        })
+    }
+
+    /// What was counted since the last call.
+    pub fn take_tally(&mut self) -> Tally {
+        std::mem::take(&mut self.tally)
+    }
+
+    /// What was counted so far.
+    #[must_use]
+    pub fn tally(&self) -> &Tally {
+        &self.tally
+    }
+
+    /// Streams that are held open.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.held
+    }
+
+    /// Requests that have begun and not ended; held streams are not among them.
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        self.load.connections - self.idle.len() - self.held
+    }
+
+    /// Runs for so long, or until `enough` says so.
+    ///
+    /// # Errors
+    /// When the poller fails; broken connections are counted, not errors.
+    pub fn run(&mut self, time: Duration, mut enough: impl FnMut(&Self) -> bool) -> io::Result<()> {
+        let end = self.now() + u64::try_from(time.as_nanos()).unwrap_or(u64::MAX / 2);
+        let mut ready = Vec::new();
+        loop {
+            let now = self.now();
+            if now >= end || enough(self) || crate::sys::interrupted() {
+                return Ok(());
+            }
+            self.take_arrivals(now);
+            self.end_rests(now);
+            self.start_requests();
+            self.wake_slow_readers(now);
+            let wait = self.wait_until(end).saturating_sub(self.now());
+            self.poller.wait(Some(Duration::from_nanos(wait)), &mut ready)?;
+            for event in &ready {
+                self.handle(*event);
+            }
+            self.sweep();
+        }
+    }
+
+    /// All requests that may be sent are answered.
+    #[must_use]
+    pub fn is_exhausted(&self) -> bool {
+        self.load.requests_max.is_some_and(|max| self.issued >= max) && self.in_flight() == 0
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.origin.elapsed().as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    fn wait_until(&self, end: u64) -> u64 {
+        let arrival = self.schedule.as_ref().map_or(u64::MAX, Schedule::next_ns);
+        let slow = self.slow_timers.peek().map_or(u64::MAX, |Reverse((at, _))| *at);
+        let rest = self.resting.front().map_or(u64::MAX, |(at, _)| *at);
+        end.min(arrival).min(slow).min(rest).min(self.next_sweep)
+    }
+
+    fn take_arrivals(&mut self, now: u64) {
+        let Some(schedule) = &mut self.schedule else { return };
+        while let Some(intended) = schedule.due(now) {
+            if self.backlog.len() < BACKLOG_MAX {
+                self.backlog.push_back(intended);
+            } else {
+                self.tally.dropped += 1;
+            }
+        }
+    }
+
+    fn start_requests(&mut self) {
+        while self.connecting < CONNECTING_MAX && !self.backlog.is_empty() && !self.idle.is_empty() {
+            if self.load.requests_max.is_some_and(|max| self.issued >= max) {
+                return;
+            }
+            let (Some(intended), Some(index)) = (self.backlog.pop_front(), self.idle.pop()) else { return };
+            self.start(index, intended);
+        }
+    }
+
+    /// Gives a connection a new request.
+    fn start(&mut self, index: usize, intended: u64) {
+        self.issued += 1;
+        let kind = self.choose();
+        let number = nonce(self.issued);
+        let abandon_after = self.load.abandon.map(|(low, high)| low + self.below(high.saturating_sub(low) + 1));
+        let closed_loop = self.schedule.is_none();
+        let now = self.now();
+        let connection = &mut self.connections[index];
+        connection.kind = kind;
+        connection.nonce = number;
+        connection.abandon_after = abandon_after;
+        connection.intended = if closed_loop { now } else { intended };
+        connection.resent = false;
+        self.load.kinds[kind].fill(number, &mut connection.out);
+        self.send_anew(index);
+    }
+
+    /// Sends the request that is in `out`, over a connection if there is one.
+    fn send_anew(&mut self, index: usize) {
+        let connection = &mut self.connections[index];
+        connection.rewind();
+        connection.first_event = None;
+        connection.base = u64::MAX;
+        connection.reply.begin(&self.load.kinds[connection.kind], connection.nonce);
+        if connection.is_open() {
+            connection.state = State::Sending;
+            self.send(index);
+            return;
+        }
+        let sources = &self.load.sources;
+        let source = if sources.is_empty() { None } else { Some(sources[index % sources.len()]) };
+        let receive_bytes = self.load.slow.map(|slow| slow.bytes.max(4096));
+        match connection.connect(self.load.target, source, receive_bytes, &self.poller, index as u64) {
+            Ok(()) => {
+                self.connecting += 1;
+                self.tally.connects += 1;
+            }
+            Err(error) => self.fail(index, Fault::Connect, &error.to_string()),
+        }
+    }
+
+    fn handle(&mut self, event: Ready) {
+        let index = event.token as usize;
+        match self.connections[index].state {
+            State::Connecting => {
+                self.connecting -= 1;
+                match self.connections[index].connected() {
+                    Ok(()) => {
+                        self.connections[index].state = State::Sending;
+                        self.send(index);
+                    }
+                    Err(error) => self.fail(index, Fault::Connect, &error.to_string()),
+                }
+            }
+            State::Sending if event.write => self.send(index),
+            // A server may answer before it has read all, a refusal for instance.
+            State::Sending | State::Reading | State::Held if event.read => self.receive(index),
+            State::Idle => self.idle_event(index),
+            _ => {}
+        }
+    }
+
+    /// An idle connection that reports anything was closed by the server; bytes on it belong to nobody.
+    fn idle_event(&mut self, index: usize) {
+        let connection = &mut self.connections[index];
+        if let Ok(Some(count @ 1..)) = connection.receive(&mut self.scratch) {
+            self.tally.fault(Fault::Framing, || format!("{count} bytes on an idle connection"));
+        }
+        connection.close();
+    }
+
+    fn send(&mut self, index: usize) {
+        let slow = self.load.slow.is_some();
+        let connection = &mut self.connections[index];
+        match connection.send() {
+            Ok(done) => {
+                if done {
+                    connection.state = State::Reading;
+                }
+                let interest = if done { Interest::Read } else { Interest::ReadWrite };
+                if let Err(error) = connection.watch(interest, &self.poller, index as u64) {
+                    self.fail(index, Fault::Connect, &error.to_string());
+                } else if slow && done {
+                    self.pause_reader(index);
+                }
+            }
+            Err(error) => self.closed(index, &error.to_string()),
+        }
+    }
+
+    fn receive(&mut self, index: usize) {
+        let connection = &mut self.connections[index];
+        let read = connection.receive(&mut self.scratch);
+        let count = match read {
+            Ok(None) => return,
+            Ok(Some(0)) => return self.closed(index, "closed"),
+            Ok(Some(count)) => count,
+            Err(error) => return self.closed(index, &error.to_string()),
+        };
+        self.tally.bytes += count as u64;
+        let kind = &self.load.kinds[connection.kind];
+        let before = connection.reply.events();
+        let progress = connection.reply.feed(&self.scratch[..count], kind);
+        self.note_events(index, before);
+        match progress {
+            Ok(Progress::More) => self.go_on(index),
+            Ok(Progress::Whole) => self.complete(index),
+            Err(fault) => self.wrong(index, fault),
+        }
+    }
+
+    /// Counts and times the events that the last read brought.
+    fn note_events(&mut self, index: usize, before: u32) {
+        let now = self.now();
+        let connection = &mut self.connections[index];
+        let after = connection.reply.events();
+        if after == before {
+            return;
+        }
+        let kind = &self.load.kinds[connection.kind];
+        let fresh = u64::from(after - before);
+        self.tally.events += fresh;
+        self.tally.upstream_events += fresh as f64 * kind.upstream_share;
+        if connection.first_event.is_none() {
+            connection.first_event = Some(now);
+            self.tally.first_event.record(now.saturating_sub(connection.intended));
+        }
+        if kind.pace_ns == 0 {
+            return;
+        }
+        for number in before..after {
+            let base = now.saturating_sub(u64::from(number) * kind.pace_ns);
+            connection.base = connection.base.min(base);
+            self.tally.lateness.record(base - connection.base);
+        }
+    }
+
+    /// The reply has more to come: stay, hold, or leave.
+    fn go_on(&mut self, index: usize) {
+        let connection = &mut self.connections[index];
+        let events = connection.reply.events();
+        if self.load.mode == Mode::Hold && connection.state == State::Reading && events > 0 {
+            connection.state = State::Held;
+            self.held += 1;
+        } else if connection.abandon_after.is_some_and(|limit| events >= limit) {
+            connection.close();
+            self.tally.abandoned += 1;
+            self.finish(index);
+        } else if self.load.slow.is_some() {
+            self.pause_reader(index);
+        }
+    }
+
+    fn complete(&mut self, index: usize) {
+        let connection = &mut self.connections[index];
+        let kind = &self.load.kinds[connection.kind];
+        if let Err(fault) = connection.reply.verdict(kind) {
+            return self.wrong(index, fault);
+        }
+        self.right(index);
+    }
+
+    /// A request ended as it should.
+    fn right(&mut self, index: usize) {
+        let now = self.now();
+        let connection = &mut self.connections[index];
+        self.tally.requests += 1;
+        self.tally.latency.record(now.saturating_sub(connection.intended));
+        let kind = &self.load.kinds[connection.kind];
+        if connection.reply.events() == 1 && kind.expected.shape() == crate::script::Shape::Json {
+            self.tally.first_event.record(now.saturating_sub(connection.intended));
+        }
+        connection.served += 1;
+        if self.load.fresh || !connection.reply.keep_alive() {
+            connection.close();
+        }
+        self.finish(index);
+    }
+
+    /// The connection has ended; perhaps the reply too.
+    fn closed(&mut self, index: usize, why: &str) {
+        let connection = &mut self.connections[index];
+        let kind = &self.load.kinds[connection.kind];
+        // A server may close an idle connection just as the next request is sent; every client sends such a request again, once.
+        let stale = connection.served > 0 && connection.reply.is_untouched() && !connection.resent;
+        if stale {
+            connection.close();
+            connection.resent = true;
+            self.tally.resent += 1;
+            return self.send_anew(index);
+        }
+        match connection.reply.closed(kind) {
+            Ok(()) => {
+                self.right(index);
+                self.connections[index].close();
+            }
+            Err(fault) => self.fail(index, fault, why),
+        }
+    }
+
+    /// The reply is wrong: fine if a broken one was expected.
+    fn wrong(&mut self, index: usize, fault: Fault) {
+        let connection = &self.connections[index];
+        let kind = &self.load.kinds[connection.kind];
+        if kind.outcome == Outcome::Broken && fault != Fault::HiddenFailure {
+            self.right(index);
+            self.connections[index].close();
+            return;
+        }
+        self.fail(index, fault, "");
+    }
+
+    fn fail(&mut self, index: usize, fault: Fault, why: &str) {
+        let connection = &mut self.connections[index];
+        let model = &self.load.kinds[connection.kind].model;
+        let excerpt = connection.reply.excerpt();
+        self.tally.fault(fault, || format!("{model}: {why} ({excerpt})"));
+        if connection.state == State::Held {
+            self.held -= 1;
+        }
+        connection.close();
+        self.resting.push_back((self.now() + REST_NS, index));
+    }
+
+    fn end_rests(&mut self, now: u64) {
+        while self.resting.front().is_some_and(|(at, _)| *at <= now) {
+            if let Some((_, index)) = self.resting.pop_front() {
+                self.finish(index);
+            }
+        }
+    }
+
+    /// The connection is free; a closed loop wants its next request at once.
+    fn finish(&mut self, index: usize) {
+        if self.connections[index].state == State::Held {
+            self.held -= 1;
+        }
+        self.connections[index].state = State::Idle;
+        self.idle.push(index);
+        match self.load.mode {
+            Mode::Closed => self.backlog.push_back(0),
+            Mode::Open { .. } | Mode::Hold => {}
+        }
+        // Without this turn through the backlog a connection would wait for the next poll.
+        if self.connections[index].is_open() {
+            self.start_requests();
+        }
+    }
+
+    fn pause_reader(&mut self, index: usize) {
+        let Some(slow) = self.load.slow else { return };
+        let at = self.now() + slow.every_ns;
+        let connection = &mut self.connections[index];
+        connection.may_read_at = at;
+        if connection.watch(Interest::Nothing, &self.poller, index as u64).is_ok() {
+            self.slow_timers.push(Reverse((at, index)));
+        }
+    }
+
+    fn wake_slow_readers(&mut self, now: u64) {
+        while let Some(&Reverse((at, index))) = self.slow_timers.peek() {
+            if at > now {
+                return;
+            }
+            self.slow_timers.pop();
+            let connection = &mut self.connections[index];
+            let current = connection.may_read_at == at && connection.state == State::Reading;
+            if current && connection.watch(Interest::Read, &self.poller, index as u64).is_err() {
+                self.fail(index, Fault::Connect, "epoll");
+            }
+        }
+    }
+
+    /// Ends the requests that take too long.
+    fn sweep(&mut self) {
+        let now = self.now();
+        if now < self.next_sweep {
+            return;
+        }
+        self.next_sweep = now + SWEEP_NS;
+        let limit = u64::try_from(self.load.timeout.as_nanos()).unwrap_or(u64::MAX);
+        for index in 0..self.connections.len() {
+            let connection = &self.connections[index];
+            let running = !matches!(connection.state, State::Idle | State::Held);
+            if !running || now.saturating_sub(connection.intended) < limit {
+                continue;
+            }
+            if connection.state == State::Connecting {
+                self.connecting -= 1;
+            }
+            if self.load.kinds[connection.kind].outcome == Outcome::Stalled {
+                self.right(index);
+                self.connections[index].close();
+            } else {
+                self.fail(index, Fault::Timeout, "too slow");
+            }
+        }
+    }
+
+    fn choose(&mut self) -> usize {
+        if self.load.kinds.len() == 1 {
+            return 0;
+        }
+        let mut at = self.below(self.weights);
+        self.load
+            .kinds
+            .iter()
+            .position(|kind| {
+                let here = at < kind.weight;
+                at = at.saturating_sub(kind.weight);
+                here
+            })
+            .unwrap_or(0)
+    }
+
+    fn below(&mut self, limit: u32) -> u32 {
+        self.random ^= self.random << 13;
+        self.random ^= self.random >> 7;
+        self.random ^= self.random << 17;
+        ((self.random >> 32) % u64::from(limit.max(1))) as u32
+    }
+}

@@ -1,0 +1,9 @@
+//! The load generator: one thread, one epoll loop, many connections, every byte checked.
+
+pub mod check;
+pub mod connection;
+pub mod engine;
+pub mod reply;
+pub mod request;
+pub mod schedule;
+pub mod tally;

@@ -1,0 +1,259 @@
+//! One measurement: a scenario against one proxy, once.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use crate::client::engine::{Engine, Load, Mode};
+use crate::client::tally::{Tally, Times};
+use crate::figures::Figures;
+use crate::scenario::Scenario;
+use crate::subject::Subject;
+use crate::subject::proc::{self, Holdings};
+use crate::upstream::stats::Stats;
+
+/// How long the proxy may take to let go of what clients have left.
+const DRAIN_MAX: Duration = Duration::from_secs(5);
+/// The load runs in slices of this, so that progress and samples are seen.
+const SLICE: Duration = Duration::from_millis(250);
+/// Holds nothing back between two memory readings.
+const SETTLE: Duration = Duration::from_millis(300);
+
+/// What came of it.
+#[derive(Debug, Default)]
+pub struct Round {
+    /// The figures.
+    pub figures: Figures,
+    /// Counts and histograms.
+    pub tally: Tally,
+}
+
+/// What every measurement of a run shares.
+pub struct Setting<'a> {
+    /// The scenario.
+    pub scenario: &'a Scenario,
+    /// The mock server's counters, when it runs in this process.
+    pub upstream: Option<Arc<Stats>>,
+    /// Clock ticks a second.
+    pub ticks: u64,
+    /// Told how much of the measurement is done, 0 to 1.
+    pub progress: &'a mut dyn FnMut(f64),
+}
+
+/// Measures.
+///
+/// # Errors
+/// When the generator itself fails; wrong replies are figures.
+pub fn measure(load: &Load, subject: &Subject, setting: &mut Setting<'_>) -> io::Result<Round> {
+    let mut round = if load.mode == Mode::Hold { hold(load, subject, setting)? } else { flow(load, subject, setting)? };
+    let tally = &round.tally;
+    let figures = &mut round.figures;
+    let counts = [
+        ("requests", tally.requests),
+        ("connects", tally.connects),
+        ("resent", tally.resent),
+        ("abandoned", tally.abandoned),
+        ("dropped", tally.dropped),
+        ("errors", tally.errors()),
+    ];
+    for (name, count) in counts {
+        figures.insert(name.into(), count as f64);
+    }
+    time_figures(figures, "latency", &tally.latency);
+    time_figures(figures, "first_event", &tally.first_event);
+    time_figures(figures, "lateness", &tally.lateness);
+    figures.retain(|name, _| crate::figures::find(name).is_some());
+    Ok(round)
+}
+
+fn time_figures(figures: &mut Figures, name: &str, times: &Times) {
+    if times.count() == 0 {
+        return;
+    }
+    for (part, quantile) in [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p999", 0.999)] {
+        figures.insert(format!("{name}_{part}_us"), times.micros_at(quantile));
+    }
+    figures.insert(format!("{name}_max_us"), times.max_micros());
+}
+
+/// Requests flow: processor time for each.
+fn flow(load: &Load, subject: &Subject, setting: &mut Setting<'_>) -> io::Result<Round> {
+    let pids = subject.processes();
+    let before_any = proc::holdings(&pids);
+    let (warmup, duration) = (setting.scenario.warmup, setting.scenario.duration);
+    let total = warmup + duration;
+    let mut engine = Engine::new(load.clone())?;
+    let exhausted = |engine: &Engine| engine.is_exhausted();
+    if load.requests_max.is_none() {
+        run_sliced(&mut engine, warmup, exhausted, |done| {
+            (setting.progress)(done.as_secs_f64() / total.as_secs_f64())
+        })?;
+        engine.take_tally();
+    }
+    let pids = subject.processes();
+    let (begun, clock) = (Instant::now(), proc::cpu(&pids));
+    let (mut samples, mut next_sample) = (Vec::new(), Duration::ZERO);
+    run_sliced(&mut engine, duration, exhausted, |done| {
+        (setting.progress)((warmup + done).as_secs_f64() / total.as_secs_f64());
+        if done >= next_sample {
+            samples.push(proc::holdings(&pids));
+            next_sample = done + (duration / 200).max(Duration::from_secs(1));
+        }
+    })?;
+    let seconds = begun.elapsed().as_secs_f64().max(1e-9);
+    let used = proc::cpu_between(&clock, &proc::cpu(&pids), setting.ticks);
+    let tally = engine.take_tally();
+    let mut figures = Figures::new();
+    let mut put = |name: &str, value: f64| {
+        figures.insert(name.into(), value);
+    };
+    put("requests_per_second", tally.requests as f64 / seconds);
+    if tally.events > 0 {
+        put("events_per_second", tally.upstream_events / seconds);
+    }
+    if !pids.is_empty() {
+        let micros = used.total_ns as f64 / 1000.0;
+        if tally.requests > 0 {
+            put("cpu_us_per_request", micros / tally.requests as f64);
+        }
+        if tally.events > 0 {
+            put("cpu_us_per_event", micros / tally.upstream_events);
+        }
+        put("cpu_user_percent", used.user_share * 100.0);
+        put("cpu_busy_percent", micros / seconds / 10_000.0);
+        let after = proc::holdings(&pids);
+        holding_figures(&mut put, &before_any, &after, load.connections);
+        if let Some(growth) = growth(&samples) {
+            put("memory_growth_percent", growth);
+        }
+    }
+    drop(engine);
+    if load.abandon.is_some() {
+        left_behind(&pids, &before_any, setting, &mut put);
+    }
+    Ok(Round { figures, tally })
+}
+
+fn run_sliced(
+    engine: &mut Engine,
+    time: Duration,
+    enough: impl Fn(&Engine) -> bool,
+    mut progress: impl FnMut(Duration),
+) -> io::Result<()> {
+    let begun = Instant::now();
+    loop {
+        let done = begun.elapsed();
+        progress(done.min(time));
+        if done >= time || enough(engine) || crate::sys::interrupted() {
+            return Ok(());
+        }
+        engine.run(SLICE.min(time - done), &enough)?;
+    }
+}
+
+fn holding_figures(put: &mut impl FnMut(&str, f64), before: &Holdings, after: &Holdings, streams: usize) {
+    let each = |after: u64, before: u64| after.saturating_sub(before) as f64 / streams.max(1) as f64;
+    put("kb_per_stream", each(after.pss_kb, before.pss_kb));
+    put("rss_kb_per_stream", each(after.rss_kb, before.rss_kb));
+    put("pss_mb", after.pss_kb as f64 / 1024.0);
+    put("descriptors", after.descriptors as f64);
+    put("threads", after.threads as f64);
+}
+
+/// The last quarter's memory against the second's; nothing for runs too short to say.
+fn growth(samples: &[Holdings]) -> Option<f64> {
+    if samples.len() < 16 {
+        return None;
+    }
+    let quarter = samples.len() / 4;
+    let mean = |part: &[Holdings]| part.iter().map(|held| held.pss_kb as f64).sum::<f64>() / part.len() as f64;
+    let (early, late) = (mean(&samples[quarter..2 * quarter]), mean(&samples[samples.len() - quarter..]));
+    (early > 0.0).then(|| (late / early - 1.0) * 100.0)
+}
+
+/// After all clients are gone: what the proxy still holds.
+fn left_behind(pids: &[u32], before: &Holdings, setting: &Setting<'_>, put: &mut impl FnMut(&str, f64)) {
+    let running = |stats: &Stats| {
+        let ended = stats.completed.load(Ordering::Relaxed) + stats.aborted.load(Ordering::Relaxed);
+        stats.requests.load(Ordering::Relaxed).saturating_sub(ended)
+    };
+    let begun = Instant::now();
+    let mut left = None;
+    while begun.elapsed() < DRAIN_MAX {
+        left = setting.upstream.as_deref().map(running);
+        if left.unwrap_or(0) == 0 && begun.elapsed() > Duration::from_secs(1) {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    if let Some(left) = left {
+        put("upstream_streams_left", left as f64);
+    }
+    if !pids.is_empty() {
+        put("descriptors_left", proc::holdings(pids).descriptors.saturating_sub(before.descriptors) as f64);
+    }
+}
+
+/// Streams are opened and kept: memory for each.
+fn hold(load: &Load, subject: &Subject, setting: &mut Setting<'_>) -> io::Result<Round> {
+    let scenario = setting.scenario;
+    // What a proxy allocates once, for its first streams, is not what a stream costs.
+    let mut warm = Engine::new(Load { connections: load.connections.min(32), ..load.clone() })?;
+    warm.run(scenario.warmup, |_| false)?;
+    drop(warm);
+    std::thread::sleep(SETTLE);
+    let pids = subject.processes();
+    let before = proc::holdings(&pids);
+    let mut engine = Engine::new(load.clone())?;
+    let all = load.connections;
+    run_sliced(
+        &mut engine,
+        load.timeout,
+        |engine| engine.held() + engine.tally().errors() as usize >= all,
+        |done| (setting.progress)((done.as_secs_f64() / load.timeout.as_secs_f64()).min(0.5)),
+    )?;
+    // Held streams must stay: what breaks now is an error too.
+    run_sliced(
+        &mut engine,
+        scenario.duration,
+        |_| false,
+        |done| {
+            (setting.progress)(0.5 + 0.5 * done.as_secs_f64() / scenario.duration.as_secs_f64());
+        },
+    )?;
+    let after = proc::holdings(&pids);
+    let held = engine.held();
+    let mut figures = Figures::new();
+    let mut put = |name: &str, value: f64| {
+        figures.insert(name.into(), value);
+    };
+    put("streams_held", held as f64);
+    if !pids.is_empty() {
+        holding_figures(&mut put, &before, &after, held);
+    }
+    let mut tally = engine.take_tally();
+    if held < all && tally.errors() == 0 {
+        let missing = all - held;
+        tally.fault(crate::client::check::Fault::Timeout, || format!("{missing} streams did not begin"));
+    }
+    Ok(Round { figures, tally })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn growth_compares_quarters() {
+        let held = |pss_kb| Holdings { pss_kb, ..Holdings::default() };
+        let flat: Vec<_> = std::iter::repeat_n(held(1000), 40).collect();
+        assert_eq!(growth(&flat), Some(0.0));
+        // The first quarter is warming up and does not count.
+        let warming: Vec<_> = (0..40).map(|at| held(if at < 10 { 10 } else { 1000 })).collect();
+        assert_eq!(growth(&warming), Some(0.0));
+        let leaking: Vec<_> = (0..40).map(|at| held(1000 + at * 10)).collect();
+        assert!(growth(&leaking).unwrap() > 15.0);
+        assert_eq!(growth(&flat[..10]), None);
+    }
+}

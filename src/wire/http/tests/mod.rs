@@ -1,0 +1,6 @@
+mod body;
+mod connection;
+mod oracle;
+mod request;
+mod response;
+mod write;
