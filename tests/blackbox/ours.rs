@@ -153,7 +153,7 @@ fn metrics_count_what_happened(io: Io) {
     assert_eq!(gateway.metric("thinkgate_upstream_reused_total", &[]), 4.0);
     assert_eq!(gateway.metric("thinkgate_think_answers_total", &[]), 5.0);
     assert!(gateway.metric("thinkgate_think_removed_bytes_total", &[]) >= 5.0 * 2.0);
-    assert_eq!(gateway.metric("thinkgate_requests_total", &["openai", "200"]), 5.0);
+    assert_eq!(gateway.metric("thinkgate_requests_total", &["\"chat\"", "openai", "200"]), 5.0);
     assert_eq!(gateway.metric("thinkgate_upstream_connections_idle", &[]), 1.0);
 }
 

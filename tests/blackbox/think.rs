@@ -87,7 +87,7 @@ fn options_choose_the_policy(io: Io) {
         (&["--disable-think-filter"][..], both(THOUGHT, "")),
         (&["--think-policy", "keep"], both(THOUGHT, "")),
         (&["--think-policy", "strip"], both("the answer", "")),
-        (&["--think-policy", "separate"], both("the answer", "secret thought")),
+        (&["--think-policy", "separate"], both("the answer", "secret thought\n")),
     ] {
         let builder = args.iter().fold(Gateway::build(io).upstream(&upstream.url()), |builder, arg| builder.arg(*arg));
         assert_eq!(ask(&builder.start(), ""), wanted, "{args:?}");
@@ -99,7 +99,7 @@ fn the_header_chooses_for_one_request(io: Io) {
     let gateway = Gateway::build(io).upstream(&upstream.url()).args(["--think-policy", "separate"]).start();
     assert_eq!(ask(&gateway, "X-Think: strip\r\n"), both("the answer", ""));
     assert_eq!(ask(&gateway, "x-think: KEEP\r\n"), both(THOUGHT, ""), "in any case");
-    assert_eq!(ask(&gateway, ""), both("the answer", "secret thought"), "the next one is as configured");
+    assert_eq!(ask(&gateway, ""), both("the answer", "secret thought\n"), "the next one is as configured");
 }
 
 fn the_header_can_be_switched_off(io: Io) {
