@@ -40,6 +40,8 @@ const BACKLOG: i32 = 4_096;
 const SAMPLE: Duration = Duration::from_secs(5);
 /// How long the start waits for the upstream's name; after it requests wait for nothing and get 502.
 const FIRST_RESOLVE: Duration = Duration::from_secs(2);
+/// How long the last log lines may take to be written: a pipe that nobody reads must not hold the end up.
+const LAST_LINES: Duration = Duration::from_secs(1);
 /// Signals this close together are one: a supervisor often tells the process and its group.
 const ONE_SIGNAL: Duration = Duration::from_millis(200);
 /// A worker that dies more often than this within a minute is a bug that restarting does not mend.
@@ -480,7 +482,10 @@ impl Gateway {
         // Every worker has handed its last lines on; the writer ends when the last sender is gone.
         self.log = None;
         drop(self.sender);
-        let _ = self.log_thread.join();
+        let until = Instant::now() + LAST_LINES;
+        while !self.log_thread.is_finished() && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(1));
+        }
         say("stopped");
     }
 }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    config::settings::{self, LogLevel, ProfileAnchor, ProfileStart, Scheme, Settings, ThinkPolicy},
+    config::settings::{self, LogLevel, Scheme, Settings, ThinkPolicy},
     resolve::Resolved,
     trust,
 };
@@ -19,7 +19,7 @@ use crate::{
     },
     wire::{
         http::AllowList,
-        think::{Anchor, Policy, Profile, ProfileDef, ReasoningFields, Start, table},
+        think::{Policy, Profile, ReasoningFields, table},
     },
 };
 
@@ -105,7 +105,7 @@ fn reasoning_fields(names: &[String]) -> ReasoningFields {
 fn rules(settings: &Settings) -> Result<Rules, String> {
     let mut own = BTreeMap::new();
     for (name, def) in &settings.think.profiles {
-        let profile = Profile::new(&definition(def)).map_err(|error| format!("think.profiles.{name}: {error}"))?;
+        let profile = Profile::new(def).map_err(|error| format!("think.profiles.{name}: {error}"))?;
         own.insert(name.as_str(), Arc::new(profile));
     }
     let rule = |from: &settings::ModelRule| {
@@ -117,23 +117,4 @@ fn rules(settings: &Settings) -> Result<Rules, String> {
         })
     };
     settings.think.models.iter().map(rule).collect::<Result<Vec<_>, String>>().map(Rules::new)
-}
-
-fn definition(def: &settings::ProfileDef) -> ProfileDef {
-    ProfileDef {
-        pairs: def.pairs.clone(),
-        start: match def.start {
-            ProfileStart::Outside => Start::Outside,
-            ProfileStart::Inside => Start::Inside,
-        },
-        anchor: match def.anchor {
-            ProfileAnchor::Start => Anchor::Start,
-            ProfileAnchor::Anywhere => Anchor::Anywhere,
-        },
-        trim: def.trim,
-        drop_leading_close: def.drop_leading_close,
-        ends: def.ends.clone(),
-        label: def.label.clone(),
-        glue: def.glue.clone(),
-    }
 }

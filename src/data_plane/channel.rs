@@ -171,7 +171,7 @@ impl Channel {
             (Look::Data, Some(tls)) => {
                 let mut tls = tls.borrow_mut();
                 let pulled = tls.pull(&self.socket);
-                let ended = matches!(tls.connection.reader().read(&mut [0]), Ok(_));
+                let ended = tls.connection.reader().read(&mut [0]).is_ok();
                 matches!(pulled, Ok(1..)) && !ended && tls.plaintext == 0
             }
             _ => false,

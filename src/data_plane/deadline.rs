@@ -249,7 +249,8 @@ mod tests {
         let timer = table.timer(-1);
         timer.set(1_000);
         let mut never = pin!(std::future::pending::<()>());
-        let mut wait = pin!(until(&timer.handle(), never.as_mut()));
+        let handle = timer.handle();
+        let mut wait = pin!(until(&handle, never.as_mut()));
         assert!(poll_once(wait.as_mut()).is_pending());
         table.sweep(999);
         assert!(poll_once(wait.as_mut()).is_pending());
@@ -265,7 +266,8 @@ mod tests {
         table.sweep(20);
         timer.set(100);
         let mut never = pin!(std::future::pending::<()>());
-        let mut wait = pin!(until(&timer.handle(), never.as_mut()));
+        let handle = timer.handle();
+        let mut wait = pin!(until(&handle, never.as_mut()));
         assert!(poll_once(wait.as_mut()).is_pending());
     }
 

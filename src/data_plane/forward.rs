@@ -165,9 +165,9 @@ async fn stream_body(down: &mut Downstream<'_>, exchange: &mut Exchange, channel
             }
             down.timer.set((down.core.clock.now() + exchange.snapshot.limits.body_us).min(exchange.total_due));
             let waited = down.until_or_arrival(readable.as_mut()).await;
-            match waited.map_err(|interrupt| Failure::interrupted(interrupt, Kind::RequestTimeout))? {
-                Some(_) => return Err(Stopped::Answered),
-                None => {}
+            let answered = waited.map_err(|interrupt| Failure::interrupted(interrupt, Kind::RequestTimeout))?;
+            if answered.is_some() {
+                return Err(Stopped::Answered);
             }
         }
         take_piece(down, exchange, &mut piece)?;

@@ -30,14 +30,19 @@ pub struct Batch {
 pub struct Journal {
     access: RefCell<Vec<u8>>,
     events: RefCell<Vec<u8>>,
-    writer: SyncSender<Batch>,
+    writer: RefCell<Option<SyncSender<Batch>>>,
     dropped: Cell<u64>,
 }
 
 impl Journal {
     #[must_use]
     pub fn new(writer: SyncSender<Batch>) -> Self {
-        Self { access: RefCell::default(), events: RefCell::default(), writer, dropped: Cell::new(0) }
+        Self {
+            access: RefCell::default(),
+            events: RefCell::default(),
+            writer: RefCell::new(Some(writer)),
+            dropped: Cell::new(0),
+        }
     }
 
     fn open(&self, book: Book) -> &RefCell<Vec<u8>> {
@@ -68,7 +73,9 @@ impl Journal {
         if lines.is_empty() {
             return;
         }
-        if let Err(refused) = self.writer.try_send(Batch { book, lines }) {
+        let writer = self.writer.borrow();
+        let Some(writer) = writer.as_ref() else { return };
+        if let Err(refused) = writer.try_send(Batch { book, lines }) {
             let batch = match refused {
                 std::sync::mpsc::TrySendError::Full(batch) | std::sync::mpsc::TrySendError::Disconnected(batch) => {
                     batch
@@ -83,6 +90,12 @@ impl Journal {
     pub fn flush(&self) {
         self.hand_on(Book::Access);
         self.hand_on(Book::Events);
+    }
+
+    /// Hands on what is left and lets go of the writer, which ends when everybody has: tasks of the core may outlive it.
+    pub fn close(&self) {
+        self.flush();
+        self.writer.borrow_mut().take();
     }
 
     /// Lines dropped since the last call.

@@ -102,7 +102,7 @@ async fn live(post: &mut Post, deadlines: &Rc<Deadlines>) {
         monoio::time::sleep(TICK).await;
         read_letters(post, &core);
     }
-    core.journal.flush();
+    core.journal.close();
 }
 
 fn read_letters(post: &mut Post, core: &Rc<Core>) {

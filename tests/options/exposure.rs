@@ -60,4 +60,5 @@ fn the_gateway_is_not_its_own_upstream() {
 #[test]
 fn a_missing_ca_file_is_found_at_once() {
     assert!(refusal(&["--ca-file", "/nonexistent.pem"], &[], "").contains("/nonexistent.pem"));
+    assert!(refusal(&["--ca-file", "Cargo.toml"], &[], "").contains("no certificate"));
 }

@@ -54,7 +54,7 @@ think:
     let think = settings(&[], &[], file).think;
     assert_eq!(think.models.len(), 2);
     assert_eq!(think.models[1].policy.map(|policy| policy.name()), Some("keep"));
-    assert_eq!(think.profiles["plain"], config::settings::ProfileDef::default());
+    assert_eq!(think.profiles["plain"], thinkgate::wire::think::ProfileDef::default());
     assert_eq!(
         text(&think.profiles["mine"]),
         r#"ProfileDef { pairs: [("<a>", "</a>"), ("<b>", "</b>")], start: Inside, anchor: Anywhere, trim: false, drop_leading_close: false, ends: ["<tool>"], label: "thought\n", glue: ["<answer>", "</answer>"] }"#
@@ -69,9 +69,9 @@ think:
         ("think: {profiles: {x: {pairs: []}}}", "pairs"),
         ("think: {profiles: {x: {pairs: [[a]]}}}", "pairs"),
         ("think: {profiles: {x: {pairs: [[a, '']]}}}", "empty"),
-        ("think: {profiles: {x: {pairs: [['<a', b], ['<ab', c]]}}}", "beginning"),
-        ("think: {profiles: {x: {glue: ['<thin']}}}", "beginning"),
-        ("think: {profiles: {x: {ends: ['</think>x']}}}", "beginning"),
+        ("think: {profiles: {x: {pairs: [['<a', b], ['<ab', c]]}}}", "prefix"),
+        ("think: {profiles: {x: {glue: ['<thin']}}}", "prefix"),
+        ("think: {profiles: {x: {ends: ['</think>x']}}}", "prefix"),
         ("think: {profiles: {x: {start: middle}}}", "start"),
         ("think: {profiles: {x: {trim: 3}}}", "trim"),
         ("think: {profiles: {1: {}}}", "no text"),

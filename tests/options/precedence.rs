@@ -12,7 +12,7 @@ fn the_stronger_source_wins_for_every_row() {
         let weak = match (row.default, row.name().as_str()) {
             // The weaker source says what the default says, or something harmless where there is none.
             (Some(default), _) => default,
-            (None, "--ca-file") => "Cargo.lock",
+            (None, "--ca-file") => "./tests/options/ca.pem",
             (None, "--workers") => "2",
             (None, "think.models") => "[]",
             (None, "think.profiles") => "{}",

@@ -34,7 +34,7 @@ const WITNESSES: &[Witness] = &[
     Witness { row: "--upstream-dialect", sample: "both", get: |s| text(s.upstream.dialect), want: "Both" },
     Witness { row: "--enable-shared-mode", sample: "true", get: |s| text(s.upstream.shared), want: "true" },
     Witness { row: "--api-key", sample: "sk-sample", get: |s| text(s.upstream.api_key.as_ref().map(|k| k.reveal())), want: r#"Some("sk-sample")"# },
-    Witness { row: "--ca-file", sample: "Cargo.toml", get: |s| text(&s.upstream.ca_file), want: r#"Some("Cargo.toml")"# },
+    Witness { row: "--ca-file", sample: "tests/options/ca.pem", get: |s| text(&s.upstream.ca_file), want: r#"Some("tests/options/ca.pem")"# },
     Witness { row: "--pool-idle-max", sample: "5", get: |s| text(s.pool.idle_max), want: "5" },
     Witness { row: "--pool-idle-age", sample: "6s", get: |s| text(s.pool.idle_age_ms), want: "6000" },
     Witness { row: "--timeout", sample: "300001", get: |s| text(s.timeouts.total_ms), want: "300001" },

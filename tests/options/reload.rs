@@ -55,5 +55,5 @@ fn a_changed_secret_is_a_change() {
 #[test]
 fn every_row_says_when_it_applies() {
     let at_start: Vec<String> = built().filter(|row| row.applies == Applies::Start).map(Row::name).collect();
-    assert_eq!(at_start, ["--access-log", "--listen", "--workers", "--io", "--ca-file"]);
+    assert_eq!(at_start, ["--access-log", "--listen", "--workers", "--io"]);
 }

@@ -4,9 +4,10 @@ use super::address::{is_loopback, is_ourselves};
 use super::load::{Origin, Source};
 use super::nearest;
 use super::problem::Problem;
-use super::profiles;
 use super::settings::Settings;
 use super::table::{self, ROWS};
+use crate::control_plane::trust;
+use crate::wire::think;
 
 /// The check of the whole. A part is left out while one of the options it is about has a value that could not be read:
 /// its finding would be about a value that nobody gave.
@@ -106,7 +107,7 @@ impl Whole<'_> {
 
     fn profile_names(&mut self, settings: &Settings) {
         let own = settings.think.profiles.keys().map(String::as_str);
-        let known: Vec<&str> = own.chain(profiles::BUILT_IN.iter().copied()).collect();
+        let known: Vec<&str> = own.chain(think::table::definitions().into_iter().map(|(name, _)| name)).collect();
         for (at, rule) in settings.think.models.iter().enumerate() {
             if !known.contains(&rule.profile.as_str()) {
                 self.problem("think.models", format!("[{at}] {}", nearest::unknown("profile", &rule.profile, &known)));
@@ -114,11 +115,11 @@ impl Whole<'_> {
         }
     }
 
-    /// A file that is missing is found here rather than at the first request that needs it.
+    /// A file that is missing or has no certificate in it is found here rather than at the first request.
     fn files(&mut self, settings: &Settings) {
         let Some(path) = &settings.upstream.ca_file else { return };
-        if let Err(error) = std::fs::File::open(path) {
-            self.problem("upstream.ca_file", format!("{} cannot be opened: {error}", path.display()));
+        if let Err(error) = trust::client_config(Some(path)) {
+            self.problem("upstream.ca_file", error);
         }
     }
 }

@@ -7,10 +7,11 @@ use std::path::PathBuf;
 use serde_norway::Value as Tree;
 
 use super::environment::Environment;
-use super::settings::{ModelRule, ProfileDef, Settings, UpstreamUrl};
+use super::settings::{ModelRule, Settings, UpstreamUrl};
 use super::{address, secret, think, units};
 use crate::base::bounds::{LISTEN_MAX, OPTION_LIST_MAX};
 use crate::base::secret::Secret;
+use crate::wire::think::ProfileDef;
 
 /// One row's kind. `set` writes the checked value; a row that is not built has no place in `Settings` yet.
 #[derive(Clone, Copy)]

@@ -12,7 +12,6 @@ mod load;
 mod markdown;
 mod nearest;
 mod problem;
-mod profiles;
 mod schema;
 mod secret;
 pub mod settings;

@@ -3,9 +3,10 @@
 use serde_json::{Map, Value as Json, json};
 
 use super::kind::Kind;
-use super::settings::{ProfileAnchor, ProfileStart, ThinkPolicy};
+use super::settings::ThinkPolicy;
 use super::table::{ROWS, Row};
-use crate::base::bounds::{DELIMITER_BYTES_MAX, LISTEN_MAX, MODEL_RULES_MAX, PROFILE_DELIMITERS_MAX, PROFILES_MAX};
+use super::think::{ANCHORS, STARTS};
+use crate::base::bounds::{DELIMITER_BYTES_MAX, LISTEN_MAX, MODEL_RULES_MAX, PROFILE_LIST_MAX, PROFILES_MAX};
 
 /// The schema as indented JSON with a final line end.
 #[must_use]
@@ -105,6 +106,10 @@ fn texts(min: usize, max: usize) -> Json {
     json!({ "type": "array", "minItems": min, "maxItems": max, "items": { "type": "string" } })
 }
 
+fn names<T>(table: &[(&'static str, T)]) -> Vec<&'static str> {
+    table.iter().map(|(name, _)| *name).collect()
+}
+
 fn models() -> Json {
     let name = json!({ "type": "string", "minLength": 1 });
     json!({ "type": "array", "maxItems": MODEL_RULES_MAX, "items": {
@@ -117,15 +122,15 @@ fn models() -> Json {
 
 fn profiles() -> Json {
     let delimiter = json!({ "type": "string", "minLength": 1, "maxLength": DELIMITER_BYTES_MAX });
-    let delimiters = json!({ "type": "array", "maxItems": PROFILE_DELIMITERS_MAX, "items": delimiter });
+    let delimiters = json!({ "type": "array", "maxItems": PROFILE_LIST_MAX, "items": delimiter });
     let pair = json!({ "type": "array", "minItems": 2, "maxItems": 2, "items": delimiter });
     json!({ "type": "object", "maxProperties": PROFILES_MAX, "additionalProperties": {
         "type": ["object", "null"],
         "additionalProperties": false,
         "properties": {
-            "pairs": { "type": "array", "minItems": 1, "maxItems": PROFILE_DELIMITERS_MAX, "items": pair },
-            "start": { "enum": ProfileStart::NAMES },
-            "anchor": { "enum": ProfileAnchor::NAMES },
+            "pairs": { "type": "array", "minItems": 1, "maxItems": PROFILE_LIST_MAX, "items": pair },
+            "start": { "enum": names(STARTS) },
+            "anchor": { "enum": names(ANCHORS) },
             "trim": { "type": "boolean" },
             "drop_leading_close": { "type": "boolean" },
             "ends": delimiters,

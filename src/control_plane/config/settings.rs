@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use crate::base::secret::Secret;
+use crate::wire::think::ProfileDef;
 
 /// An enum whose variants have the names that users write.
 macro_rules! named {
@@ -68,23 +69,6 @@ named! {
     OnUnclosed {
         Drop = "drop",
         Reveal = "reveal",
-    }
-}
-
-named! {
-    /// State in which a profile begins an answer.
-    ProfileStart {
-        Outside = "outside",
-        /// The opening tag is in the prompt, so the answer begins with thinking.
-        Inside = "inside",
-    }
-}
-
-named! {
-    /// Where a profile looks for an opening tag.
-    ProfileAnchor {
-        Start = "start",
-        Anywhere = "anywhere",
     }
 }
 
@@ -228,38 +212,6 @@ pub struct ModelRule {
     /// Built in or one of `Think::profiles`.
     pub profile: String,
     pub policy: Option<ThinkPolicy>,
-}
-
-/// One way of marking thinking; the default is the profile `think`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ProfileDef {
-    /// Opening and closing delimiter; at least one pair.
-    pub pairs: Vec<(String, String)>,
-    pub start: ProfileStart,
-    pub anchor: ProfileAnchor,
-    pub trim: bool,
-    pub drop_leading_close: bool,
-    /// Texts that end thinking and stay.
-    pub ends: Vec<String>,
-    /// Role label right after an opening delimiter; empty: none.
-    pub label: String,
-    /// Markup around the answer that is removed outside thinking.
-    pub glue: Vec<String>,
-}
-
-impl Default for ProfileDef {
-    fn default() -> Self {
-        Self {
-            pairs: vec![("<think>".to_owned(), "</think>".to_owned())],
-            start: ProfileStart::Outside,
-            anchor: ProfileAnchor::Start,
-            trim: true,
-            drop_leading_close: true,
-            ends: Vec::new(),
-            label: String::new(),
-            glue: Vec::new(),
-        }
-    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

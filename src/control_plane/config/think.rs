@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use serde_norway::{Mapping, Value as Tree};
 
 use super::nearest;
-use super::settings::{ModelRule, ProfileAnchor, ProfileDef, ProfileStart, ThinkPolicy};
-use crate::base::bounds::{DELIMITER_BYTES_MAX, MODEL_RULES_MAX, PROFILE_LIST_MAX, PROFILES_MAX};
+use super::settings::{ModelRule, ThinkPolicy};
+use crate::base::bounds::{MODEL_RULES_MAX, PROFILE_LIST_MAX, PROFILES_MAX};
+use crate::wire::think::{Anchor, Profile, ProfileDef, Start};
 
 /// Longest glob or profile name; model names in the wild stay under it.
 const NAME_BYTES_MAX: usize = 256;
@@ -24,9 +25,10 @@ fn model(item: &Tree) -> Result<ModelRule, String> {
     let fields = Fields::of(item, &["match", "profile", "policy"])?;
     let policy = match fields.text("policy")? {
         None => None,
-        Some(name) => {
-            Some(named(&name, ThinkPolicy::from_name, ThinkPolicy::NAMES).map_err(|e| format!("policy {e}"))?)
-        }
+        Some(text) => Some(
+            ThinkPolicy::from_name(&text)
+                .ok_or_else(|| format!("policy {text:?} is none of {}", ThinkPolicy::NAMES.join(", ")))?,
+        ),
     };
     Ok(ModelRule {
         glob: name(fields.text("match")?.ok_or("has no match")?).map_err(|error| format!("match {error}"))?,
@@ -50,6 +52,8 @@ pub(super) fn profiles(tree: &Tree) -> Result<BTreeMap<String, ProfileDef>, Stri
     Ok(profiles)
 }
 
+pub(super) const STARTS: &[(&str, Start)] = &[("outside", Start::Outside), ("inside", Start::Inside)];
+pub(super) const ANCHORS: &[(&str, Anchor)] = &[("start", Anchor::Start), ("anywhere", Anchor::Anywhere)];
 const FIELDS: &[&str] = &["pairs", "start", "anchor", "trim", "drop_leading_close", "ends", "label", "glue"];
 
 fn profile(tree: &Tree) -> Result<ProfileDef, String> {
@@ -61,10 +65,10 @@ fn profile(tree: &Tree) -> Result<ProfileDef, String> {
         def.pairs = self::pairs(pairs).map_err(|error| format!("pairs {error}"))?;
     }
     if let Some(text) = fields.text("start")? {
-        def.start = named(&text, ProfileStart::from_name, ProfileStart::NAMES).map_err(|e| format!("start {e}"))?;
+        def.start = one_of(&text, STARTS).map_err(|error| format!("start {error}"))?;
     }
     if let Some(text) = fields.text("anchor")? {
-        def.anchor = named(&text, ProfileAnchor::from_name, ProfileAnchor::NAMES).map_err(|e| format!("anchor {e}"))?;
+        def.anchor = one_of(&text, ANCHORS).map_err(|error| format!("anchor {error}"))?;
     }
     if let Some(trim) = fields.switch("trim")? {
         def.trim = trim;
@@ -72,8 +76,8 @@ fn profile(tree: &Tree) -> Result<ProfileDef, String> {
     if let Some(drop) = fields.switch("drop_leading_close")? {
         def.drop_leading_close = drop;
     }
-    if let Some(label) = fields.text("label")?.filter(|label| !label.is_empty()) {
-        def.label = delimiter(&label).map_err(|error| format!("label {error}"))?;
+    if let Some(label) = fields.text("label")? {
+        def.label = label;
     }
     if let Some(ends) = fields.get("ends") {
         def.ends = delimiters(ends).map_err(|error| format!("ends {error}"))?;
@@ -81,29 +85,9 @@ fn profile(tree: &Tree) -> Result<ProfileDef, String> {
     if let Some(glue) = fields.get("glue") {
         def.glue = delimiters(glue).map_err(|error| format!("glue {error}"))?;
     }
-    unambiguous(&def)?;
+    // Lengths, and delimiters that could be taken for one another, are the filter's own rules.
+    Profile::new(&def).map_err(|error| error.to_string())?;
     Ok(def)
-}
-
-/// No delimiter may be the beginning of another one that is looked for in the same state: which of the two it is could
-/// only be told later, and text would have to wait for it.
-fn unambiguous(def: &ProfileDef) -> Result<(), String> {
-    let opens = def.pairs.iter().map(|(open, _)| open);
-    let outside: Vec<&String> = opens.chain(&def.glue).collect();
-    let mut states = vec![outside];
-    for (_, close) in &def.pairs {
-        states.push(std::iter::once(close).chain(&def.ends).collect());
-    }
-    for state in &states {
-        for (at, a) in state.iter().enumerate() {
-            for (other, b) in state.iter().enumerate() {
-                if at != other && b.starts_with(a.as_str()) {
-                    return Err(format!("{a:?} is the beginning of {b:?}, which is looked for at the same time"));
-                }
-            }
-        }
-    }
-    Ok(())
 }
 
 fn pairs(tree: &Tree) -> Result<Vec<(String, String)>, String> {
@@ -114,7 +98,7 @@ fn pairs(tree: &Tree) -> Result<Vec<(String, String)>, String> {
     items
         .iter()
         .map(|item| match item.as_sequence().map(Vec::as_slice) {
-            Some([Tree::String(open), Tree::String(close)]) => Ok((delimiter(open)?, delimiter(close)?)),
+            Some([Tree::String(open), Tree::String(close)]) => Ok((open.clone(), close.clone())),
             _ => Err("needs a list of [open, close]".to_owned()),
         })
         .collect()
@@ -125,15 +109,7 @@ fn delimiters(tree: &Tree) -> Result<Vec<String>, String> {
     if items.len() > PROFILE_LIST_MAX {
         return Err(format!("has more than {PROFILE_LIST_MAX} entries"));
     }
-    items.iter().map(|item| delimiter(item.as_str().ok_or("needs a list of texts")?)).collect()
-}
-
-fn delimiter(text: &str) -> Result<String, String> {
-    match text.len() {
-        0 => Err("has an empty text".to_owned()),
-        1..=DELIMITER_BYTES_MAX => Ok(text.to_owned()),
-        _ => Err(format!("has a text of more than {DELIMITER_BYTES_MAX} bytes")),
-    }
+    items.iter().map(|item| Ok(item.as_str().ok_or("needs a list of texts")?.to_owned())).collect()
 }
 
 fn name(text: String) -> Result<String, String> {
@@ -141,8 +117,11 @@ fn name(text: String) -> Result<String, String> {
     if fits { Ok(text) } else { Err(format!("needs a name of 1-{NAME_BYTES_MAX} bytes without control characters")) }
 }
 
-fn named<T>(text: &str, from_name: fn(&str) -> Option<T>, names: &[&str]) -> Result<T, String> {
-    from_name(text).ok_or_else(|| format!("{text:?} is none of {}", names.join(", ")))
+fn one_of<T: Copy>(text: &str, names: &[(&str, T)]) -> Result<T, String> {
+    let found = names.iter().find(|(name, _)| *name == text).map(|(_, value)| *value);
+    found.ok_or_else(|| {
+        format!("{text:?} is none of {}", names.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", "))
+    })
 }
 
 /// A mapping whose keys are all known.

@@ -8,7 +8,7 @@ use crate::wire::json::string;
 
 /// A key that may be spelled with escapes, as a plain one.
 #[inline]
-pub(crate) fn key_of<'k>(bytes: &'k [u8], key: Span) -> &'k [u8] {
+pub(crate) fn key_of(bytes: &[u8], key: Span) -> &[u8] {
     let raw = &bytes[key.start + 1..key.end - 1];
     if raw.contains(&b'\\') { plain_key(raw) } else { raw }
 }

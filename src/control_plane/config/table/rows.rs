@@ -226,7 +226,6 @@ pub static ROWS: &[Row] = &[
         key: Some("upstream.ca_file"),
         value_name: "FILE",
         help: "PEM file with the certificates to trust for https, in place of the system's",
-        applies: Applies::Start,
         kind: Kind::Path { set: |settings, path| settings.upstream.ca_file = Some(path) },
         ..UPSTREAM
     },
