@@ -98,7 +98,6 @@ async fn next_request(down: &mut Downstream<'_>) -> Option<Next> {
     let mut progress = Progress::default();
     let idle_us = core.snapshot().limits.keep_alive_us;
     down.timer.set(core.clock.now() + idle_us);
-    down.timer.set_idle(down.input.is_empty());
     let mut begun = false;
     loop {
         if !down.input.is_empty() {
@@ -111,13 +110,15 @@ async fn next_request(down: &mut Downstream<'_>) -> Option<Next> {
             if !begun {
                 // From the first byte on the whole head has one limit, however slowly it drips in.
                 begun = true;
-                down.timer.set_idle(false);
                 down.timer.set(core.clock.now() + core.snapshot().limits.head_us);
             }
         } else if core.draining.get() {
             return None;
         }
-        match down.arrival().await {
+        down.timer.set_idle(!begun);
+        let arrived = down.arrival().await;
+        down.timer.set_idle(false);
+        match arrived {
             Ok(()) => {}
             Err(super::downstream::Interrupt::Due) if begun => {
                 return Some(Next::Refused(Kind::RequestTimeout, Dialect::OpenAi));

@@ -1,6 +1,6 @@
 //! From a path to an endpoint.
 //!
-//! Clients join their base URL and the path in every way there is (`spec` of the field: doubled `/v1`, a base that already
+//! Clients join their base URL and the path in every way there is (doubled `/v1`, a base that already
 //! ends in `/chat/completions`, doubled and trailing slashes, an Ollama base under `/v1`), so a path is recognised by its
 //! last segments, after decoding `%XX`, dropping empty segments and folding case. A recognised path goes upstream in its
 //! canonical spelling: what the upstream does is then what was admitted, however the client spelled it. Never a redirect,

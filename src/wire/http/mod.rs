@@ -23,6 +23,7 @@ pub mod field;
 mod framing;
 pub mod request;
 pub mod response;
+mod target;
 pub mod write;
 
 use crate::base::bounds::HEAD_FIELDS_MAX;

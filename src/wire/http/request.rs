@@ -3,8 +3,9 @@
 
 use super::field::{Field, Fields, Known, elements};
 use super::framing::{Framing, FramingFields, Malformed};
+use super::target::{Target, host};
 use super::{LEADING_CRLF_MAX, Slots, Version};
-use crate::base::bounds::{HEAD_BYTES_MAX, HOST_BYTES_MAX, REQUEST_ID_BYTES_MAX, REQUEST_LINE_BYTES_MAX};
+use crate::base::bounds::{HEAD_BYTES_MAX, REQUEST_ID_BYTES_MAX, REQUEST_LINE_BYTES_MAX};
 use crate::base::error::Kind;
 
 /// The methods that rules speak of.
@@ -128,9 +129,9 @@ pub fn parse_growing<'s, 'b: 's>(
 
 /// Does an empty line end in `buf[searched..]`? Bare LF counts, since the parser has to see and refuse it.
 fn head_may_have_ended(buf: &[u8], searched: usize) -> bool {
-    let from = searched.saturating_sub(2);
-    memchr::memchr_iter(b'\n', &buf[from..]).any(|at| {
-        let at = from + at;
+    let fresh = buf.get(searched..).unwrap_or_default();
+    memchr::memchr_iter(b'\n', fresh).any(|at| {
+        let at = searched + at;
         buf[..at].ends_with(b"\n") || buf[..at].ends_with(b"\n\r")
     })
 }
@@ -352,71 +353,4 @@ fn request_id(value: &[u8]) -> Option<&str> {
     let fits = (1..=REQUEST_ID_BYTES_MAX).contains(&value.len());
     let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.:/+=@".contains(byte);
     if fits && value.iter().all(plain) { std::str::from_utf8(value).ok() } else { None }
-}
-
-/// A host and an optional port, in characters that every reader takes alike.
-fn host(value: &[u8]) -> Option<&str> {
-    if value.len() > HOST_BYTES_MAX {
-        return None;
-    }
-    let end = match value.first()? {
-        b'[' => {
-            let close = memchr::memchr(b']', value)?;
-            std::str::from_utf8(&value[1..close]).ok()?.parse::<std::net::Ipv6Addr>().ok()?;
-            close + 1
-        }
-        b':' => return None,
-        _ => value.iter().position(|byte| !is_host_byte(*byte)).unwrap_or(value.len()),
-    };
-    let fits = match &value[end..] {
-        [] => true,
-        [b':', port @ ..] => port.len() <= 5 && super::framing::digits(port).is_some_and(|port| port <= 65535),
-        _ => false,
-    };
-    if fits { std::str::from_utf8(value).ok() } else { None }
-}
-
-const fn is_host_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
-}
-
-/// The request target, taken apart.
-struct Target<'b> {
-    path: &'b str,
-    query: Option<&'b str>,
-    /// Of an absolute-form target.
-    authority: Option<&'b str>,
-}
-
-impl<'b> Target<'b> {
-    fn of(method: &str, text: &'b str) -> Result<Self, Kind> {
-        if method == "CONNECT" || method == "TRACE" {
-            return Err(Kind::MethodNotAllowed);
-        }
-        // httparse lets visible ASCII pass and, besides, any UTF-8.
-        if !text.is_ascii() || memchr::memchr(b'#', text.as_bytes()).is_some() {
-            return Err(Kind::BadRequest);
-        }
-        if text == "*" {
-            let whole = Self { path: text, query: None, authority: None };
-            return if method == "OPTIONS" { Ok(whole) } else { Err(Kind::BadRequest) };
-        }
-        let (authority, rest) = if text.starts_with('/') { (None, text) } else { absolute(text)? };
-        let (path, query) = match memchr::memchr(b'?', rest.as_bytes()) {
-            Some(mark) => (&rest[..mark], Some(&rest[mark + 1..])),
-            None => (rest, None),
-        };
-        Ok(Self { path: if path.is_empty() { "/" } else { path }, query, authority })
-    }
-}
-
-/// Authority and remainder of `http://authority/path?query`. CONNECT's authority-form fails here too.
-fn absolute(text: &str) -> Result<(Option<&str>, &str), Kind> {
-    let (scheme, rest) = text.split_once("://").ok_or(Kind::BadRequest)?;
-    if !scheme.eq_ignore_ascii_case("http") && !scheme.eq_ignore_ascii_case("https") {
-        return Err(Kind::BadRequest);
-    }
-    let end = rest.find(['/', '?']).unwrap_or(rest.len());
-    let authority = host(&rest.as_bytes()[..end]).ok_or(Kind::BadRequest)?;
-    Ok((Some(authority), &rest[end..]))
 }

@@ -152,7 +152,9 @@ pub fn downstream_response(out: &mut Vec<u8>, head: &ResponseHead<'_>, line: &Do
     for (name, value) in line.extra {
         field(out, name, value);
     }
-    finish_answer(out, line.framing, line.keep_alive, line.version)
+    // These have no body, and a length may not be named in them (RFC 9110 §8.6).
+    let framing = if head.status < 200 || head.status == 204 { Framing::None } else { line.framing };
+    finish_answer(out, framing, line.keep_alive, line.version)
 }
 
 fn reaches_client(entry: &Field<'_>, head: &ResponseHead<'_>, line: &DownstreamLine<'_>) -> bool {

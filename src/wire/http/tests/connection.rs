@@ -123,6 +123,7 @@ fn every_cut_of_answers_finds_the_same_answers() {
             seen -= len;
             let mut body = Vec::new();
             while !decoder.is_done() {
+                assert!(!rest.is_empty(), "the body has no end: {cut}");
                 let decoded = decoder.decode_in_place(&mut rest[..seen]).unwrap();
                 body.extend_from_slice(&rest[..decoded.payload]);
                 rest.drain(..decoded.consumed);

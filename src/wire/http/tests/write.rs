@@ -134,6 +134,24 @@ fn what_reaches_the_client() {
 }
 
 #[test]
+fn answers_that_have_no_body_name_no_length() {
+    let allow = AllowList::default();
+    for framing in [Framing::Length(5), Framing::Chunked, Framing::None] {
+        let line = DownstreamLine {
+            framing,
+            stream: false,
+            allow: &allow,
+            extra: &[],
+            keep_alive: true,
+            version: Version::Http11,
+        };
+        let (text, written) = downstream("HTTP/1.1 204 None\r\nContent-Length: 5\r\n\r\n", &line);
+        assert_eq!(text, "HTTP/1.1 204 No Content\r\n\r\n");
+        assert_eq!(written, Written { framing: Framing::None, keep_alive: true });
+    }
+}
+
+#[test]
 fn allow_list_patterns() {
     for pattern in [
         "",
