@@ -102,6 +102,9 @@ LONG = {"chat_template_kwargs": {"style": "long"}}
 def models():
     names = [model.id for model in client().models.list()]
     assert MODEL in names, names
+
+
+def retrieve():
     assert client().models.retrieve(MODEL).id == MODEL
 
 

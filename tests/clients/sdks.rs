@@ -68,6 +68,7 @@ fn openai_python(io: Io) {
         "bases",
         "parallel",
         "models",
+        "retrieve",
         "embeddings",
         "completions",
         "tools",
