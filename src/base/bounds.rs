@@ -62,3 +62,39 @@ pub const EVENT_SHAPE_BYTES_MAX: usize = 2048;
 pub const QUIET_LINES_MAX: u16 = 200;
 /// Removed content blocks of one Anthropic message that later indexes are corrected for.
 pub const REMOVED_BLOCKS_MAX: usize = 1024;
+
+/// A request body that is fingerprinted; a larger one (many megabytes of images) is forwarded uncached.
+pub const FINGERPRINT_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// JSON values in a fingerprinted body. A thousand-message conversation has about ten thousand; at 32 bytes a value
+/// the tree of the largest one stays under 4 MiB.
+pub const FINGERPRINT_VALUES_MAX: usize = 128 * 1024;
+
+/// Text, thinking and tool calls of one answer that may be cached, as they lie in the entry.
+pub const ANSWER_BYTES_MAX: usize = 1024 * 1024;
+/// A body without stream (or one NDJSON line) that the recorder collects to read it whole: an embeddings batch of a
+/// hundred vectors with 1536 numbers is about 2 MiB of JSON.
+pub const ANSWER_BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// One event of a recorded stream; larger ones make the answer uncacheable.
+pub const ANSWER_EVENT_BYTES_MAX: usize = EVENT_BYTES_MAX;
+/// Tool calls in one cached answer.
+pub const ANSWER_TOOL_CALLS_MAX: usize = 128;
+/// Text in one event of a replayed stream: about what a model server sends in twenty events, so that a replay is still
+/// a stream and costs a twentieth.
+pub const REPLAY_EVENT_TEXT_BYTES: usize = 96;
+
+/// One cache entry on the disk: an answer with its encoding.
+pub const CACHE_ENTRY_BYTES_MAX: usize = 2 * ANSWER_BYTES_MAX;
+/// Disk space set aside for each entry that the cache may hold. An answer of a few thousand characters takes two pages
+/// of 4 KiB; where entries are larger, the disk tier is full before it has the configured number.
+pub const CACHE_DISK_BYTES_PER_ENTRY: usize = 16 * 1024;
+/// Entries waiting to be written down in the ledger. When the disk can't keep up, further ones live in memory only.
+pub const CACHE_LEDGER_QUEUE_MAX: usize = 4096;
+/// Answers waiting to be written to the disk; foyer drops what comes on top.
+pub const CACHE_WRITE_QUEUE_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Free space that the cache leaves on its disk; with less of it new answers live in memory only. More than the write
+/// queue and its buffers, so that the disk is not full before it is noticed.
+pub const CACHE_DISK_FREE_BYTES_MIN: u64 = 64 * 1024 * 1024;
+/// Threads that the cache's disk tier may block.
+pub const CACHE_BLOCKING_THREADS_MAX: usize = 4;
+/// How long a clean stop waits for answers to reach the disk.
+pub const CACHE_CLOSE_MS_MAX: u64 = 5_000;

@@ -1,6 +1,7 @@
 //! Everything that is allowed to block: configuration, signals, name resolution, the demo.
 
 pub mod boot;
+pub mod cache;
 pub mod cli;
 pub mod config;
 pub mod demo;

@@ -41,7 +41,7 @@ pub fn close(down: &mut Downstream<'_>, exchange: Box<Exchange>) {
     }
     down.meter_bytes();
     let mut exchange = exchange;
-    exchange.forget_request(core);
+    exchange.outgoing.forget(core);
     exchange.settled = Some(outcome);
 }
 

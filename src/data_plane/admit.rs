@@ -7,6 +7,7 @@ use super::{
     core::Core,
     downstream::Downstream,
     exchange::{Exchange, RequestId},
+    send::Outgoing,
 };
 use crate::{
     base::error::Kind,
@@ -99,9 +100,7 @@ fn open(
         expects_continue: head.expects_continue && !decoder.is_done(),
         line: logged.then(|| format!("{} {}", head.method_text, head.path).into()),
         id,
-        head: upstream_head,
-        body: Vec::new(),
-        framing: head.framing,
+        outgoing: Outgoing { head: upstream_head, body: Vec::new(), framing: head.framing },
         decoder,
         came_whole: false,
         think_header,

@@ -20,7 +20,7 @@ pub async fn body(down: &mut Downstream<'_>, exchange: &mut Exchange) -> Result<
     }
     while !exchange.decoder.is_done() {
         if exchange.decoder.announced() > COLLECTED_BODY_BYTES_MAX as u64
-            || exchange.body.len() > COLLECTED_BODY_BYTES_MAX
+            || exchange.outgoing.body.len() > COLLECTED_BODY_BYTES_MAX
         {
             break;
         }
@@ -48,10 +48,10 @@ pub async fn more(down: &mut Downstream<'_>, exchange: &mut Exchange) -> Result<
 fn take(down: &mut Downstream<'_>, exchange: &mut Exchange) -> Result<(), Failure> {
     let decoded = exchange.decoder.decode_in_place(down.input.bytes_mut())?;
     within_limit(exchange)?;
-    if exchange.body.capacity() == 0 {
-        exchange.body = down.core.buffers.take();
+    if exchange.outgoing.body.capacity() == 0 {
+        exchange.outgoing.body = down.core.buffers.take();
     }
-    exchange.body.extend_from_slice(&down.input.bytes()[..decoded.payload]);
+    exchange.outgoing.body.extend_from_slice(&down.input.bytes()[..decoded.payload]);
     down.input.consume(decoded.consumed, &down.core.buffers);
     Ok(())
 }

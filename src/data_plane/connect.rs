@@ -8,13 +8,7 @@ use std::{
     sync::{Arc, atomic::Ordering::Relaxed},
 };
 
-use super::{
-    channel::Channel,
-    clock::Micros,
-    downstream::{Downstream, Interrupt},
-    failure::Failure,
-    socket::Socket,
-};
+use super::{channel::Channel, clock::Micros, downstream::Interrupt, failure::Failure, guard::Guard, socket::Socket};
 use crate::{
     base::{error::Kind, metric::Metric},
     policy::snapshot::{Limits, Tls, Upstream},
@@ -26,32 +20,31 @@ use crate::{
 /// `ResolveFailed`, `ConnectFailed`, `ConnectTimeout`, `TlsFailed`, `TotalTimeout` or `ClientGone`; the detail names
 /// the upstream and every address that failed.
 pub async fn connect(
-    down: &mut Downstream<'_>,
+    guard: &mut impl Guard,
     upstream: &Upstream,
     limits: &Limits,
     total_due: Micros,
 ) -> Result<Channel, Failure> {
-    let core = down.core;
     if upstream.addresses.is_empty() {
-        core.shared.resolve_wanted.store(true, Relaxed);
+        guard.core().shared.resolve_wanted.store(true, Relaxed);
         let why = upstream.unresolved.as_deref().unwrap_or("not resolved yet");
         return Err(Failure::with(Kind::ResolveFailed, format_args!("{}: {why}", upstream.url)));
     }
-    let due = core.clock.now().saturating_add(limits.connect_us).min(total_due);
+    let due = guard.core().clock.now().saturating_add(limits.connect_us).min(total_due);
     let late = if due == total_due { Kind::TotalTimeout } else { Kind::ConnectTimeout };
     let mut failures = String::new();
     for (n, address) in upstream.addresses.iter().enumerate() {
         // An address that swallows packets must not eat the time of those behind it.
         let left = upstream.addresses.len() - n;
-        let now = core.clock.now();
-        down.timer.set(now + due.saturating_sub(now) / left as u64);
-        core.meter.one(Metric::UpstreamConnects);
-        match attempt(down, *address).await {
+        let now = guard.core().clock.now();
+        guard.timer().set(now + due.saturating_sub(now) / left as u64);
+        guard.core().meter.one(Metric::UpstreamConnects);
+        match attempt(guard, *address).await {
             Ok(socket) => {
-                down.timer.set(due);
+                guard.timer().set(due);
                 return match &upstream.tls {
                     None => Ok(Channel::plain(socket)),
-                    Some(tls) => secure(down, socket, tls, upstream, late).await,
+                    Some(tls) => secure(guard, socket, tls, upstream, late).await,
                 };
             }
             Err(Trouble::Io(error)) => note(&mut failures, *address, &error.to_string()),
@@ -59,8 +52,8 @@ pub async fn connect(
             Err(Trouble::Interrupt(Interrupt::ClientGone)) => return Err(Failure::of(Kind::ClientGone)),
         }
     }
-    core.shared.resolve_wanted.store(true, Relaxed);
-    let kind = if core.clock.now() >= due { late } else { Kind::ConnectFailed };
+    guard.core().shared.resolve_wanted.store(true, Relaxed);
+    let kind = if guard.core().clock.now() >= due { late } else { Kind::ConnectFailed };
     Err(Failure::with(kind, format_args!("{}: {failures}", upstream.url)))
 }
 
@@ -82,18 +75,18 @@ fn note(failures: &mut String, address: SocketAddr, why: &str) {
     let _ = write!(failures, "{separator}{address}: {why}");
 }
 
-async fn attempt(down: &mut Downstream<'_>, address: SocketAddr) -> Result<Socket, Trouble> {
+async fn attempt(guard: &mut impl Guard, address: SocketAddr) -> Result<Socket, Trouble> {
     let socket = Socket::start_connect(address)?;
     {
         let mut writable = pin!(socket.writable());
-        down.until(writable.as_mut()).await.map_err(Trouble::Interrupt)??;
+        guard.until(writable.as_mut()).await.map_err(Trouble::Interrupt)??;
     }
     socket.connected()?;
     Ok(socket)
 }
 
 async fn secure(
-    down: &mut Downstream<'_>,
+    guard: &mut impl Guard,
     socket: Socket,
     tls: &Tls,
     upstream: &Upstream,
@@ -108,10 +101,10 @@ async fn secure(
     while !channel.handshake().map_err(failed)? {
         let waited = if channel.wants_write() {
             let mut writable = pin!(channel.socket.writable());
-            down.until(writable.as_mut()).await
+            guard.until(writable.as_mut()).await
         } else {
             let mut readable = pin!(channel.socket.readable());
-            down.until(readable.as_mut()).await
+            guard.until(readable.as_mut()).await
         };
         waited.map_err(|interrupt| Failure::interrupted(interrupt, late))?.map_err(failed)?;
     }

@@ -15,6 +15,7 @@ use std::{
 use super::{
     core::Core,
     deadline::{self, Due, Ended, Timer},
+    guard::Guard,
     input::Input,
     socket::{Readiness, Socket},
 };
@@ -60,6 +61,20 @@ pub struct Downstream<'a> {
     /// Everything that was read and written on this connection.
     pub received: u64,
     pub sent: u64,
+}
+
+impl Guard for Downstream<'_> {
+    fn core(&self) -> &Core {
+        self.core
+    }
+
+    fn timer(&self) -> &Timer {
+        &self.timer
+    }
+
+    async fn until<T>(&mut self, event: Pin<&mut (impl Future<Output = T> + ?Sized)>) -> Result<T, Interrupt> {
+        Downstream::until(self, event).await
+    }
 }
 
 impl<'a> Downstream<'a> {

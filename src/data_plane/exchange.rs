@@ -2,12 +2,16 @@
 
 use std::sync::Arc;
 
-use super::{clock::Micros, core::Core, meter::Outcome};
+use super::{
+    clock::Micros,
+    meter::Outcome,
+    send::{Outgoing, Pace},
+};
 use crate::{
     policy::snapshot::Snapshot,
     wire::{
         dialect::endpoint::{Dialect, Endpoint},
-        http::{BodyDecoder, Framing, Method, Version},
+        http::{BodyDecoder, Method, Version},
         think::Spec,
     },
 };
@@ -28,11 +32,7 @@ pub struct Exchange {
     pub expects_continue: bool,
     pub id: RequestId,
 
-    /// The head as it goes upstream.
-    pub head: Vec<u8>,
-    /// The body, as far as it was collected, without framing.
-    pub body: Vec<u8>,
-    pub framing: Framing,
+    pub outgoing: Outgoing,
     pub decoder: BodyDecoder,
     /// The head came with its whole body: what happens until it is sent is the gateway's own time.
     pub came_whole: bool,
@@ -64,10 +64,10 @@ impl Exchange {
         self.decoder.is_done() && self.endpoint.is_repeatable(self.method)
     }
 
-    /// Gives the request's buffers back; nothing will be sent again.
-    pub fn forget_request(&mut self, core: &Core) {
-        core.buffers.give(std::mem::take(&mut self.head));
-        core.buffers.give(std::mem::take(&mut self.body));
+    /// The limits of sending it.
+    #[must_use]
+    pub fn pace(&self) -> Pace {
+        Pace { idle_us: self.snapshot.limits.idle_us, total_due: self.total_due }
     }
 }
 

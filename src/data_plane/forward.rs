@@ -1,25 +1,19 @@
 //! Step 3: the request goes to the upstream and the head of its answer comes back.
 
-use std::{
-    io::{ErrorKind, IoSlice},
-    pin::pin,
-};
+use std::{io::IoSlice, pin::pin};
 
 use super::{
     channel::Channel,
     collect, connect,
-    deadline::either,
-    downstream::{Downstream, Interrupt},
+    downstream::Downstream,
     exchange::Exchange,
     failure::Failure,
     heading::{Begun, Heading},
+    send::{Stopped, late, lost, push, send},
 };
 use crate::{
     base::{error::Kind, metric::Metric},
-    wire::http::{
-        Framing,
-        write::{CHUNK_END, LAST_CHUNK, chunk_head},
-    },
+    wire::http::Framing,
 };
 
 /// Sends the request and waits for the head of the answer. A kept connection that turns out to be dead before a byte
@@ -50,29 +44,14 @@ pub async fn forward(down: &mut Downstream<'_>, exchange: &mut Exchange) -> Resu
 async fn ask(down: &mut Downstream<'_>, exchange: &mut Exchange, channel: Channel) -> Result<Begun, Failure> {
     down.core.meter.one(Metric::UpstreamAttempts);
     exchange.attempts += 1;
-    send(down, exchange, &channel).await?;
+    ask_whole(down, exchange, &channel).await?;
     exchange.sent = down.core.clock.now();
     answer_head(down, exchange, channel).await
 }
 
-/// Why sending stopped before its end: the upstream has already answered, or closed.
-enum Stopped {
-    Answered,
-    Failed(Failure),
-}
-
-impl From<Failure> for Stopped {
-    fn from(failure: Failure) -> Self {
-        Stopped::Failed(failure)
-    }
-}
-
-async fn send(down: &mut Downstream<'_>, exchange: &mut Exchange, channel: &Channel) -> Result<(), Failure> {
-    let sent = match send_collected(exchange, channel) {
-        Ok(None) => Ok(()),
-        Ok(Some(rest)) => push(down, exchange, channel, &rest).await,
-        Err(failure) => Err(Stopped::Failed(failure)),
-    };
+async fn ask_whole(down: &mut Downstream<'_>, exchange: &mut Exchange, channel: &Channel) -> Result<(), Failure> {
+    let pace = exchange.pace();
+    let sent = send(down, &exchange.outgoing, exchange.decoder.is_done(), channel, pace).await;
     let sent = match sent {
         Ok(()) if !exchange.decoder.is_done() => stream_body(down, exchange, channel).await,
         sent => sent,
@@ -82,76 +61,6 @@ async fn send(down: &mut Downstream<'_>, exchange: &mut Exchange, channel: &Chan
         Ok(()) | Err(Stopped::Answered) => Ok(()),
         Err(Stopped::Failed(failure)) => Err(failure),
     }
-}
-
-/// Sends the head and what was collected of the body, all in one call. Returns what the socket did not take.
-fn send_collected(exchange: &Exchange, channel: &Channel) -> Result<Option<Vec<u8>>, Failure> {
-    let chunked = exchange.framing == Framing::Chunked;
-    let mut size = Vec::new();
-    let mut tail: &[u8] = &[];
-    if chunked {
-        if !exchange.body.is_empty() {
-            chunk_head(&mut size, exchange.body.len());
-            tail = CHUNK_END;
-        }
-        if exchange.decoder.is_done() {
-            tail = if exchange.body.is_empty() { LAST_CHUNK } else { b"\r\n0\r\n\r\n" };
-        }
-    }
-    let slices = [IoSlice::new(&exchange.head), IoSlice::new(&size), IoSlice::new(&exchange.body), IoSlice::new(tail)];
-    let used = if chunked { &slices[..] } else { &slices[..3] };
-    let total: usize = used.iter().map(|slice| slice.len()).sum();
-    let taken = match channel.send_vectored(used) {
-        Ok(taken) => taken,
-        Err(error) if error.kind() == ErrorKind::WouldBlock => 0,
-        Err(error) => return Err(lost(&error)),
-    };
-    if taken == total && !channel.wants_write() {
-        return Ok(None);
-    }
-    let all = used.iter().flat_map(|slice| slice.iter().copied());
-    Ok(Some(all.skip(taken).collect()))
-}
-
-fn lost(error: &std::io::Error) -> Failure {
-    Failure::with(Kind::UpstreamClosed, error)
-}
-
-/// Sends all of `bytes`, unless the upstream answers first.
-async fn push(
-    down: &mut Downstream<'_>,
-    exchange: &Exchange,
-    channel: &Channel,
-    mut bytes: &[u8],
-) -> Result<(), Stopped> {
-    loop {
-        match channel.send_vectored(&[IoSlice::new(bytes)]) {
-            Ok(n) => bytes = &bytes[n..],
-            Err(error) if error.kind() == ErrorKind::WouldBlock => channel.flush().map_err(|error| lost(&error))?,
-            Err(error) => return Err(Stopped::Failed(lost(&error))),
-        }
-        if bytes.is_empty() && !channel.wants_write() {
-            return Ok(());
-        }
-        down.timer.set((down.core.clock.now() + exchange.snapshot.limits.idle_us).min(exchange.total_due));
-        let mut writable = pin!(channel.socket.writable());
-        let mut readable = pin!(channel.socket.readable());
-        let mut first = pin!(either(writable.as_mut(), readable.as_mut()));
-        let ready = down
-            .until(first.as_mut())
-            .await
-            .map_err(|interrupt| late(down, exchange, interrupt, Kind::FirstByteTimeout))?;
-        match ready {
-            Ok(ready) => ready.map_err(|error| lost(&error))?,
-            Err(_) => return Err(Stopped::Answered),
-        }
-    }
-}
-
-/// Which limit it was that came.
-fn late(down: &Downstream<'_>, exchange: &Exchange, interrupt: Interrupt, phase: Kind) -> Failure {
-    let total = down.core.clock.now() >= exchange.total_due;
-    Failure::interrupted(interrupt, if total { Kind::TotalTimeout } else { phase })
 }
 
 /// Passes a body on that was not collected, as fast as the upstream takes it and no faster.
@@ -171,7 +80,7 @@ async fn stream_body(down: &mut Downstream<'_>, exchange: &mut Exchange, channel
             }
         }
         take_piece(down, exchange, &mut piece)?;
-        push(down, exchange, channel, &piece).await?;
+        push(down, channel, &piece, exchange.pace()).await?;
     }
     down.core.buffers.give(piece);
     Ok(())
@@ -183,7 +92,7 @@ fn take_piece(down: &mut Downstream<'_>, exchange: &mut Exchange, piece: &mut Ve
     let decoded = exchange.decoder.decode_in_place(down.input.bytes_mut())?;
     collect::within_limit(exchange)?;
     let payload = &down.input.bytes()[..decoded.payload];
-    if exchange.framing == Framing::Chunked {
+    if exchange.outgoing.framing == Framing::Chunked {
         crate::wire::http::write::chunk(piece, payload);
         if decoded.done {
             piece.extend_from_slice(b"0\r\n");
@@ -206,14 +115,14 @@ async fn answer_head(down: &mut Downstream<'_>, exchange: &mut Exchange, channel
             let mut readable = pin!(channel.socket.readable());
             let waited = down.until(readable.as_mut()).await;
             waited
-                .map_err(|interrupt| late(down, exchange, interrupt, Kind::FirstByteTimeout))?
+                .map_err(|interrupt| late(down.core, exchange.total_due, interrupt, Kind::FirstByteTimeout))?
                 .map_err(|error| lost(&error))?;
         }
         if let Some(relay) = heading.read(down, exchange, &channel)? {
             break relay;
         }
         // Only an interim answer can have been written here.
-        down.flush().await.map_err(|interrupt| late(down, exchange, interrupt, Kind::IdleTimeout))?;
+        down.flush().await.map_err(|interrupt| late(down.core, exchange.total_due, interrupt, Kind::IdleTimeout))?;
     };
     Ok(Begun { channel, relay })
 }

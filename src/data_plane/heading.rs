@@ -86,7 +86,7 @@ impl Heading {
                 }
             }
         };
-        exchange.forget_request(core);
+        exchange.outgoing.forget(core);
         if matches!(relay.mode, Mode::Collect(_)) {
             // The head has to wait for the length of the edited body.
             relay.head = data[start..at].to_vec();

@@ -34,8 +34,10 @@ pub mod exchange;
 #[cfg(debug_assertions)]
 pub mod faults;
 pub mod forward;
+pub mod guard;
 pub mod heading;
 pub mod local;
 pub mod plan;
 pub mod relay;
 pub mod scrape;
+pub mod send;

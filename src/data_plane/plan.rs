@@ -17,7 +17,7 @@ const MODEL_BYTES_MAX: usize = 256;
 /// Decides what the filter has to do, if anything.
 pub fn plan(core: &Core, exchange: &mut Exchange) {
     let Some(format) = format(exchange.endpoint) else { return };
-    let facts = request_facts(&exchange.body);
+    let facts = request_facts(&exchange.outgoing.body);
     let model = facts.model.map(decoded).unwrap_or_default();
     let Verdict { profile, policy } = core.verdict(&exchange.snapshot, &model);
     let think = &exchange.snapshot.think;

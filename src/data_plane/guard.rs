@@ -1,0 +1,20 @@
+//! Whoever waits for an upstream: a client's connection, or a flight that several clients follow.
+
+use std::{future::Future, pin::Pin};
+
+use super::{core::Core, deadline::Timer, downstream::Interrupt};
+
+/// What the steps towards an upstream need of their caller: a core, a deadline, and a way to wait that ends when nobody
+/// is left who wants the answer.
+pub trait Guard {
+    fn core(&self) -> &Core;
+    fn timer(&self) -> &Timer;
+    /// Waits for `event`.
+    ///
+    /// # Errors
+    /// Nobody wants it any more, or the timer's moment came; `event` may then be dropped.
+    fn until<T>(
+        &mut self,
+        event: Pin<&mut (impl Future<Output = T> + ?Sized)>,
+    ) -> impl Future<Output = Result<T, Interrupt>>;
+}

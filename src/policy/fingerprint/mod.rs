@@ -1,0 +1,113 @@
+//! What decides a model's answer, as 128 bits: the cache's key.
+//!
+//! Two requests have the same fingerprint when the same answer serves both: whatever the order of their keys, the blanks
+//! between them, the way a string or number is spelled, whether they ask for a stream, and whether they speak OpenAI's
+//! dialect or Ollama's. `knobs` lists every known key with what becomes of it and why; a key that is not listed counts.
+//! When in doubt two requests differ: a miss costs time, a wrong hit is a wrong answer.
+//!
+//! The hash is keyed per installation, so that nobody can make two requests collide, or test a guess of someone's
+//! conversation against the names on the disk.
+
+mod chat;
+mod knobs;
+mod request;
+mod sink;
+#[cfg(test)]
+mod tests;
+mod tree;
+
+use crate::base::bounds::FINGERPRINT_BYTES_MAX;
+use crate::wire::answer::Kind;
+
+pub use knobs::{Knob, OLLAMA, OPENAI, OPTIONS, Rule, Same};
+use sink::Sink;
+use tree::Tree;
+
+/// Raised with every change of the canonical form: old entries are then never asked for again.
+const FORM: &[u8] = b"thinkgate fingerprint 1";
+
+/// 256 random bits, made once per installation and kept beside the cache.
+#[derive(Clone)]
+pub struct InstallKey(pub [u8; 32]);
+
+impl std::fmt::Debug for InstallKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("InstallKey([redacted])")
+    }
+}
+
+/// The key of one answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Fingerprint(pub [u8; 16]);
+
+/// What belongs to the key and is not in the body.
+#[derive(Clone, Copy, Debug)]
+pub struct Scope<'a> {
+    /// Who may share an answer: a token's id, or the same for all where all share.
+    pub tenant: &'a [u8],
+    /// Which upstream answers: a channel's name, a route. Different servers give different answers to the same request.
+    pub route: &'a [u8],
+    /// The think profile with its version, if stored answers were split by it. Empty where they are stored as they came
+    /// (`wire::answer`) and filtered on the way out.
+    pub profile: &'a [u8],
+    /// The model after aliases; `None` takes the body's.
+    pub model: Option<&'a str>,
+    pub kind: Kind,
+}
+
+/// Why a request has no fingerprint. It is forwarded and nothing of it is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Uncacheable {
+    /// Not a JSON object, too deep, or too many values.
+    Unreadable,
+    /// Longer than the bound.
+    TooLarge,
+    /// A name twice in one object: decoders disagree about which one counts.
+    DuplicateKey,
+    /// An integer that readers round differently.
+    Number,
+    /// No model, or nothing to answer (Ollama loads or unloads the model then).
+    NoPrompt,
+    /// More than one answer is asked for.
+    ManyAnswers,
+    /// Log probabilities are not kept.
+    LogProbs,
+    /// An answer with sound or images is not kept.
+    Modality,
+    /// A part whose content lies elsewhere (a URL) and may change.
+    RemoteContent,
+    /// The upstream is asked to do something beside answering.
+    SideEffect,
+}
+
+/// Reads bodies and makes fingerprints; keeps its buffers, so have one per core.
+pub struct Fingerprinter {
+    sink: Sink,
+}
+
+impl Fingerprinter {
+    #[must_use]
+    pub fn new(key: InstallKey) -> Self {
+        Self { sink: Sink::new(key) }
+    }
+
+    /// The fingerprint of a whole request body.
+    ///
+    /// # Errors
+    /// Says why the request must not be answered from the cache nor its answer be stored.
+    pub fn fingerprint(&mut self, scope: &Scope<'_>, body: &[u8]) -> Result<Fingerprint, Uncacheable> {
+        if body.len() > FINGERPRINT_BYTES_MAX {
+            return Err(Uncacheable::TooLarge);
+        }
+        let tree = Tree::read(body).ok_or(Uncacheable::Unreadable)?;
+        if !tree.root().is_object() {
+            return Err(Uncacheable::Unreadable);
+        }
+        self.sink.restart();
+        for part in [FORM, scope.tenant, scope.route, scope.profile] {
+            self.sink.bytes(part);
+        }
+        request::write(&mut self.sink, scope, tree.root())?;
+        Ok(self.sink.finish())
+    }
+}
