@@ -9,6 +9,7 @@ mod balance;
 mod cancel;
 mod captures;
 mod errors;
+mod faults;
 mod forward;
 mod headers;
 mod limits;
