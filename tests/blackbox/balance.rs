@@ -45,8 +45,9 @@ fn check(io: Io, connections: usize, rounds: usize) {
         let mut clients: Vec<Client> = (0..connections).map(|_| gateway.connect()).collect();
         work(&gateway, &mut clients, 5);
         let (most, least) = work(&gateway, &mut clients, rounds);
-        // 4 and 4 connections give a ratio of about 1, 5 and 3 of 0.6, 8 and 0 of nothing.
-        assert!(least * 10 > most * 7, "one core slept {most} times, the other {least}");
+        // A core of an idle machine sleeps up to twice for a request, a busy one about once: evenly shared work gives a
+        // ratio between 0.5 and 1. Five connections to three would give 0.3 to 0.6, all on one core nothing.
+        assert!(least * 20 > most * 9, "one core slept {most} times, the other {least}");
     }
 }
 

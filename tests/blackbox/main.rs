@@ -8,6 +8,8 @@ mod support;
 mod balance;
 mod cancel;
 mod captures;
+mod cuts;
+mod demo;
 mod errors;
 mod faults;
 mod forward;

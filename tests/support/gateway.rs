@@ -34,6 +34,7 @@ pub struct Builder {
     env: Vec<(String, String)>,
     config: Option<String>,
     workers: usize,
+    verb: Option<&'static str>,
     pub dir: PathBuf,
 }
 
@@ -70,6 +71,12 @@ impl Builder {
 
     pub fn workers(mut self, count: usize) -> Self {
         self.workers = count;
+        self
+    }
+
+    /// Instead of `serve`.
+    pub fn verb(mut self, verb: &'static str) -> Self {
+        self.verb = Some(verb);
         self
     }
 
@@ -115,7 +122,12 @@ impl Builder {
         // Nothing of the caller's environment or folder may configure the gateway.
         command.env_clear().env("PATH", "/usr/bin:/bin").env("HOME", &self.dir).current_dir(&self.dir);
         command.env("RUST_BACKTRACE", "1");
-        command.envs(self.env).args(["--listen", "127.0.0.1:0", "--workers", &self.workers.to_string()]);
+        command.envs(self.env).args(self.verb).args([
+            "--listen",
+            "127.0.0.1:0",
+            "--workers",
+            &self.workers.to_string(),
+        ]);
         if let Some(yaml) = self.config {
             let path = self.dir.join("test.yaml");
             std::fs::write(&path, yaml).unwrap();
@@ -168,7 +180,7 @@ impl Gateway {
         let number = GATEWAYS.fetch_add(1, Ordering::SeqCst);
         let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("gateway-{}-{number}", std::process::id()));
         std::fs::create_dir_all(&dir).unwrap();
-        let builder = Builder { args: Vec::new(), env: Vec::new(), config: None, workers: 1, dir };
+        let builder = Builder { args: Vec::new(), env: Vec::new(), config: None, workers: 1, verb: None, dir };
         builder.args(["--io", io.flag()])
     }
 
