@@ -163,6 +163,24 @@ impl Channel {
         }
     }
 
+    /// Has the upstream begun to answer, or closed? Readiness alone does not say so: TLS talks to itself (session
+    /// tickets, key updates) whenever it likes.
+    #[must_use]
+    pub fn has_answer(&self) -> bool {
+        let Some(tls) = &self.tls else { return self.socket.look() != Look::Quiet };
+        let mut tls = tls.borrow_mut();
+        loop {
+            if tls.plaintext > 0 {
+                return true;
+            }
+            match tls.pull(&self.socket) {
+                Ok(0) => return true,
+                Ok(_) => {}
+                Err(error) => return error.kind() != ErrorKind::WouldBlock,
+            }
+        }
+    }
+
     /// May an idle connection carry another request? Nothing may have arrived on it but TLS' own bookkeeping.
     #[must_use]
     pub fn is_reusable(&self) -> bool {
