@@ -300,11 +300,14 @@ impl Gateway {
     /// The lines that say what it does.
     fn introduce(&self) {
         let settings = &self.loaded.settings;
-        if matches!(settings.log.level, LogLevel::Error | LogLevel::Warn) {
-            return;
+        let level = settings.log.level;
+        if level != LogLevel::Error {
+            for warning in &self.loaded.warnings {
+                say(&format!("warning: {warning}"));
+            }
         }
-        for warning in &self.loaded.warnings {
-            say(&format!("warning: {warning}"));
+        if matches!(level, LogLevel::Error | LogLevel::Warn) {
+            return;
         }
         for address in &self.addresses {
             say(&format!("listening on http://{address}"));
