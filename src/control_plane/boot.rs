@@ -45,8 +45,8 @@ const SAMPLE: Duration = Duration::from_secs(5);
 const FIRST_RESOLVE: Duration = Duration::from_secs(2);
 /// How long the last log lines may take to be written: a pipe that nobody reads must not hold the end up.
 const LAST_LINES: Duration = Duration::from_secs(1);
-/// Signals this close together are one: a supervisor often tells the process and its group.
-const ONE_SIGNAL: Duration = Duration::from_millis(200);
+/// Signals this close together are one: `timeout` and the like tell the process and its group in one breath.
+const ONE_SIGNAL: Duration = Duration::from_millis(5);
 /// A worker that dies more often than this within a minute is a bug that restarting does not mend.
 const DEATHS_A_MINUTE_MAX: u32 = 20;
 
@@ -300,11 +300,14 @@ impl Gateway {
     /// The lines that say what it does.
     fn introduce(&self) {
         let settings = &self.loaded.settings;
-        if matches!(settings.log.level, LogLevel::Error | LogLevel::Warn) {
-            return;
+        let level = settings.log.level;
+        if level != LogLevel::Error {
+            for warning in &self.loaded.warnings {
+                say(&format!("warning: {warning}"));
+            }
         }
-        for warning in &self.loaded.warnings {
-            say(&format!("warning: {warning}"));
+        if matches!(level, LogLevel::Error | LogLevel::Warn) {
+            return;
         }
         for address in &self.addresses {
             say(&format!("listening on http://{address}"));

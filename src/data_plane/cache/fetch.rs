@@ -83,7 +83,7 @@ fn keep_answer(core: &Core, flight: &Arc<Flight>, tool_calls: bool) -> Job {
 }
 
 async fn run(core: &Rc<Core>, leader: Leader, errand: Errand) {
-    let mut pilot = Pilot { timer: core.deadlines.timer(-1), core: Rc::clone(core), leader };
+    let mut pilot = Pilot { timer: core.deadlines.timer(), core: Rc::clone(core), leader };
     let end = match call(&mut pilot, errand).await {
         Ok(announced) => End::Whole { announced },
         Err(failure) if pilot.leader.flight.head().is_some() => End::Cut(failure.kind),

@@ -11,6 +11,7 @@ use crate::{
         exchange::Exchange,
         failure::Failure,
         heading,
+        meter::Raised,
         relay::{self, Ending, Relay},
         send::late,
     },
@@ -135,13 +136,8 @@ async fn live(
     let core = down.core;
     let mut relay = begin(down, exchange, head)?;
     let stream = relay.stream;
-    if stream {
-        core.meter.one(Metric::StreamsActive);
-    }
+    let _active = stream.then(|| Raised::new(&core.meter, Metric::StreamsActive));
     let result = pass_on(down, exchange, follower, &mut relay).await;
-    if stream {
-        core.meter.sub(Metric::StreamsActive, 1);
-    }
     relay::conclude(down, exchange, &relay, result).await
 }
 
