@@ -13,8 +13,8 @@ use std::{
 
 use super::plan::VERDICTS_MAX;
 use super::{
-    buffers::Buffers, cache::registry::Registry, clock::Clock, deadline::Deadlines, driver::Driver, journal::Journal,
-    mailbox::Sender, meter::Meter, pool::Pool,
+    budget::Budget, buffers::Buffers, cache::registry::Registry, clock::Clock, deadline::Deadlines, driver::Driver,
+    journal::Journal, mailbox::Sender, meter::Meter, pool::Pool,
 };
 use crate::{
     policy::{
@@ -98,6 +98,8 @@ pub struct Core {
     pub clock: Clock,
     pub deadlines: Rc<Deadlines>,
     pub buffers: Buffers,
+    /// Bodies that are held whole.
+    pub budget: Budget,
     pub pool: Pool,
     pub journal: Journal,
     pub scratch: RefCell<Scratch>,
@@ -134,6 +136,7 @@ impl Core {
             clock,
             deadlines,
             buffers: Buffers::default(),
+            budget: Budget::default(),
             pool: Pool::default(),
             journal,
             scratch: RefCell::new(Scratch {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::{
+    budget::Charge,
     clock::Micros,
     meter::Outcome,
     send::{Outgoing, Pace},
@@ -41,6 +42,8 @@ pub struct Exchange {
     pub id: RequestId,
 
     pub outgoing: Outgoing,
+    /// What the request's body, and then an answer's that is edited whole, has drawn of the core's budget.
+    pub charge: Charge,
     pub decoder: BodyDecoder,
     /// The head came with its whole body: what happens until it is sent is the gateway's own time.
     pub came_whole: bool,

@@ -135,7 +135,7 @@ async fn run(
         let idle_due = (now + limits.idle_us).min(exchange.total_due);
         if down.is_behind() {
             down.timer.set(idle_due);
-            down.flush().await.map_err(|interrupt| late(down.core, exchange, interrupt))?;
+            down.flush().await.map_err(|interrupt| Failure::interrupted(interrupt, Kind::ClientStalled))?;
         }
         if relay.done {
             return Ok(());
@@ -152,7 +152,7 @@ async fn run(
                 Ok(Err(error)) => return Err(Failure::with(Kind::UpstreamCut, error)),
                 Err(Interrupt::Due) if beat_due <= down.core.clock.now() && beat_due < idle_due => {
                     relay.beat(down)?;
-                    down.flush().await.map_err(|interrupt| late(down.core, exchange, interrupt))?;
+                    down.flush().await.map_err(|interrupt| Failure::interrupted(interrupt, Kind::ClientStalled))?;
                 }
                 Err(interrupt) => return Err(late(down.core, exchange, interrupt)),
             }
@@ -334,10 +334,11 @@ impl Relay {
         think: &mut Out,
     ) -> Result<(), Failure> {
         let Mode::Collect(collected) = &mut self.mode else { return Ok(()) };
+        let mut too_large = false;
         if !last || !collected.body.is_empty() {
             collected.body.extend_from_slice(payload);
+            too_large = collected.body.len() > WHOLE_BODY_BYTES_MAX || exchange.charge.draw(payload.len()).is_err();
         }
-        let too_large = collected.body.len() > WHOLE_BODY_BYTES_MAX;
         if !last && !too_large {
             return Ok(());
         }
