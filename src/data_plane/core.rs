@@ -11,12 +11,12 @@ use std::{
     task::Waker,
 };
 
-use super::plan::VERDICTS_MAX;
 use super::{
     budget::Budget, buffers::Buffers, cache::registry::Registry, clock::Clock, deadline::Deadlines, driver::Driver,
     journal::Journal, mailbox::Sender, meter::Meter, pool::Pool,
 };
 use crate::{
+    base::bounds::VERDICTS_MAX,
     policy::{
         answers::Answers,
         fingerprint::{Fingerprinter, InstallKey},

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{
     budget::Charge,
-    clock::Micros,
+    clock::{Clock, Micros},
     meter::Outcome,
     send::{Outgoing, Pace},
 };
@@ -81,6 +81,13 @@ impl Exchange {
     #[must_use]
     pub fn is_repeatable(&self) -> bool {
         self.decoder.is_done() && self.endpoint.is_repeatable(self.method)
+    }
+
+    /// So many bytes of the body are about to be written: the first of them has its moment kept.
+    pub fn show(&mut self, bytes: usize, clock: &Clock) {
+        if bytes > 0 && self.first_visible == 0 {
+            self.first_visible = clock.now();
+        }
     }
 
     /// The limits of sending it.

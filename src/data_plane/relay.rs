@@ -283,29 +283,23 @@ impl Relay {
     ) -> Result<(), Failure> {
         let trailers = self.decoder.trailers();
         self.done = last;
-        if !payload.is_empty() && exchange.first_visible == 0 && !matches!(self.mode, Mode::Filter(_)) {
-            exchange.first_visible = down.core.clock.now();
-        }
         match &mut self.mode {
             Mode::Pass | Mode::Unfiltered(_) => {
+                exchange.show(payload.len(), &down.core.clock);
                 let framing = if self.headless { Framing::None } else { self.framing };
                 push(down, framing, write, Body::Plain(payload), trailers, last)?;
             }
             Mode::Filter(filter) => {
                 think.clear();
                 if filter.bypass() && !last {
-                    if exchange.first_visible == 0 {
-                        exchange.first_visible = down.core.clock.now();
-                    }
+                    exchange.show(payload.len(), &down.core.clock);
                     push(down, self.framing, write, Body::Plain(payload), trailers, last)?;
                     return Ok(());
                 }
                 filter.feed(payload, think);
                 if !think.is_empty() {
                     self.last_write = down.core.clock.now();
-                    if exchange.first_visible == 0 {
-                        exchange.first_visible = self.last_write;
-                    }
+                    exchange.show(think.len(), &down.core.clock);
                 }
                 if !last {
                     push(down, self.framing, write, Body::Edited { input: payload, out: think }, &[], false)?;
@@ -357,9 +351,7 @@ impl Relay {
         collected.edited = Some(think.len());
         account::think(down.core, exchange, &stats);
         self.write_late_head(write, exchange, &head, down.core)?;
-        if exchange.first_visible == 0 {
-            exchange.first_visible = down.core.clock.now();
-        }
+        exchange.show(think.len(), &down.core.clock);
         Ok(push(down, self.framing, write, Body::Edited { input: body, out: think }, &[], last)?)
     }
 
