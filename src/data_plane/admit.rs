@@ -15,7 +15,7 @@ use crate::{
     wire::{
         dialect::{Dialect, Endpoint, Route, UpstreamPath, route},
         http::{
-            BodyDecoder, RequestHead,
+            BodyDecoder, Method, RequestHead,
             request::{self, Progress},
             slots,
             write::{Credential, UpstreamLine, upstream_request},
@@ -47,6 +47,10 @@ pub fn admit(down: &mut Downstream<'_>, progress: &mut Progress) -> Admitted {
     };
     #[cfg(debug_assertions)]
     super::faults::provoke(core, head.path);
+    // Some servers read `post` as POST: it would pass what POST is looked at for.
+    if head.method == Method::Other && is_misspelled(head.method_text) {
+        return Admitted::Refused(Kind::BadRequest, Dialect::OpenAi, "Methods are written in capitals.");
+    }
     let route = match route(head.method, head.path) {
         Ok(route) => route,
         Err(kind) => return Admitted::Refused(kind, Dialect::OpenAi, ""),
@@ -130,6 +134,11 @@ fn open(
         settled: None,
         snapshot,
     }))
+}
+
+/// A known method but for its case.
+fn is_misspelled(method: &str) -> bool {
+    ["get", "head", "post", "put", "patch", "delete", "options"].iter().any(|known| method.eq_ignore_ascii_case(known))
 }
 
 fn caching(core: &Core, head: &RequestHead<'_>) -> Option<Box<Caching>> {

@@ -74,8 +74,9 @@ async fn run(down: &mut Downstream<'_>, exchange: &mut Exchange) -> Result<Endin
                 if let Some(ending) = play(down, exchange, &answer, kind).await? {
                     return Ok(ending);
                 }
+                exchange.cache_says = Some(CacheOutcome::Bypass);
             }
-            Followed::Alone => {}
+            Followed::Alone => exchange.cache_says = Some(CacheOutcome::Bypass),
         },
     }
     let begun = forward::forward(down, exchange).await?;
