@@ -60,7 +60,10 @@ pub struct CacheGauges {
     pub disk_entries: AtomicU64,
     pub disk_bytes: AtomicU64,
     pub disk_skipped: AtomicU64,
+    pub memory_evicted: AtomicU64,
+    pub disk_evicted: AtomicU64,
     pub recovered: AtomicU64,
+    pub recovery_ms: AtomicU64,
     /// Answers kept since the start; counted by whoever keeps them.
     pub stored: AtomicU64,
 }
@@ -110,6 +113,8 @@ pub struct Core {
     verdicts: RefCell<HashMap<Box<str>, Verdict>>,
     /// Tasks of this core that wait for news of a flight, by its id.
     sleepers: RefCell<HashMap<u64, Vec<Waker>>>,
+    /// Upstream calls for followers, which outlive the connection that began them.
+    pub flying: Cell<usize>,
     /// Made when the first request of a gateway with a cache comes.
     fingerprinter: RefCell<Option<Fingerprinter>>,
 }
@@ -148,6 +153,7 @@ impl Core {
             told: RefCell::default(),
             verdicts: RefCell::default(),
             sleepers: RefCell::default(),
+            flying: Cell::new(0),
             fingerprinter: RefCell::default(),
         })
     }
@@ -214,9 +220,11 @@ impl Core {
         }
     }
 
-    /// A wake-up between cores can get lost when a mailbox is full; a second look now and then makes up for it.
+    /// A wake-up between cores can get lost when a mailbox is full; a second look now and then makes up for it. Who still
+    /// waits says so again, so nothing of flights that are over stays.
     pub fn wake_all_flights(&self) {
-        self.sleepers.borrow_mut().values_mut().flat_map(|tasks| tasks.drain(..)).for_each(Waker::wake);
+        let sleepers = std::mem::take(&mut *self.sleepers.borrow_mut());
+        sleepers.into_values().flatten().for_each(Waker::wake);
     }
 
     /// Nobody on this core waits for the flight any more.

@@ -67,6 +67,7 @@ pub fn run(post: &mut Post) -> End {
             deadlines.shut_down_all();
             std::mem::forget(runtime);
             post.shared.cores[post.index].load.store(0, Relaxed);
+            post.shared.flights.bury(post.index, &post.shared);
             End::Died
         }
     }
@@ -96,7 +97,8 @@ async fn live(post: &mut Post, deadlines: &Rc<Deadlines>) {
         listener::accept_rest(&core, &acceptor);
     }
     post.listeners.clear();
-    while core.seat().load.load(Relaxed) > 0 {
+    // Flights may have followers on other cores.
+    while core.seat().load.load(Relaxed) > 0 || core.flying.get() > 0 {
         monoio::time::sleep(TICK).await;
         read_letters(post, &core);
     }
@@ -118,6 +120,7 @@ fn read_letters(post: &mut Post, core: &Rc<Core>) {
             Letter::Drain => {
                 core.draining.set(true);
                 core.deadlines.fire_idle();
+                core.wake_all_flights();
             }
             #[cfg(debug_assertions)]
             Letter::Die => panic!("a test wants this worker to die"),

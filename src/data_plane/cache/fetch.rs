@@ -48,7 +48,9 @@ pub struct Errand {
 pub async fn fly(core: Rc<Core>, leader: Leader, errand: Errand) {
     let flight = Arc::clone(&leader.flight);
     let tool_calls = errand.snapshot.cache.tool_calls;
+    core.flying.set(core.flying.get() + 1);
     let survived = Caught::new(run(&core, leader, errand)).await;
+    core.flying.set(core.flying.get() - 1);
     if !survived {
         core.meter.one(Metric::ConnectionPanics);
     }
@@ -68,11 +70,11 @@ pub async fn fly(core: Rc<Core>, leader: Leader, errand: Errand) {
 }
 
 /// Reads the log of a flight that ended well, keeps its answer if it may be kept, and takes it out of the registry: from
-/// then on it is found in the cache.
+/// then on it is found in the cache. One whose place was taken by a fresher one is not kept.
 fn keep_answer(core: &Core, flight: &Arc<Flight>, tool_calls: bool) -> Job {
     let (flight, shared) = (Arc::clone(flight), Arc::clone(&core.shared));
     Box::new(move |answers| {
-        if let Some(answer) = recorded(&flight, tool_calls) {
+        if let Some(answer) = recorded(&flight, tool_calls).filter(|_| shared.flights.holds(&flight)) {
             let mut bytes = Vec::new();
             encode(&answer, &mut bytes);
             answers.insert(flight.print, Bytes::from(bytes));
@@ -112,7 +114,10 @@ impl Guard for Pilot {
         let timer = self.timer.handle();
         let ended = deadline::until_watched(&timer, event, |cx| {
             self.leader.listen(&self.core, cx);
-            if self.leader.flight.is_abandoned() { Poll::Ready(()) } else { Poll::Pending }
+            let flight = &self.leader.flight;
+            // A core that is told to end asks nothing for nobody.
+            let idle = self.core.draining.get() && flight.is_deserted();
+            if idle || flight.is_abandoned() { Poll::Ready(()) } else { Poll::Pending }
         });
         match ended.await {
             Ended::Event(value) => Ok(value),

@@ -2,7 +2,10 @@
 
 use std::{future::poll_fn, pin::pin, sync::Arc};
 
-use super::flight::{End, Follower, News};
+use super::{
+    flight::{End, Flight, Follower, Form, News},
+    refusal,
+};
 use crate::{
     base::{error::Kind as Fault, metric::Metric},
     data_plane::{
@@ -15,7 +18,7 @@ use crate::{
         send::late,
     },
     wire::{
-        answer::{self, Answer, Kind, Recorder},
+        answer::{self, Answer, Kind, Recorder, Usage},
         http::{Media, Method, response, slots},
         think::Framing,
     },
@@ -42,7 +45,9 @@ pub async fn follow(
 ) -> Result<Followed, Failure> {
     let core = down.core;
     let mut follower = follower;
+    core.meter.one(Metric::CacheFollowers);
     let followed = run(down, exchange, &mut follower, kind).await;
+    core.meter.sub(Metric::CacheFollowers, 1);
     let id = follower.flight.id;
     follower.leave(core);
     core.forget_flight(id);
@@ -60,45 +65,57 @@ async fn run(
     wait(down, exchange, follower, false).await?;
     exchange.first_byte = core.clock.now();
     let flight = Arc::clone(&follower.flight);
-    if let (None, Some(End::Failed { kind, detail })) = (flight.head(), flight.end()) {
-        return Err(Failure::with(*kind, detail));
+    match flight.end() {
+        Some(End::Moot) => return Ok(Followed::Alone),
+        Some(End::Failed { kind, detail }) => return Err(Failure::with(*kind, detail)),
+        _ => {}
     }
     let Some(head) = flight.head() else { return Err(Failure::of(Fault::Internal)) };
-    if flight.kind == kind && (head.status != 200 || flight.stream == exchange.wants_stream) {
+    let wanted = Form::wanted(exchange, kind);
+    if flight.form == wanted || (flight.form.kind == kind && head.status != 200) {
         return live(down, exchange, follower, &head.bytes).await.map(Followed::Ended);
     }
     // Another form is wanted, which can only be made of the whole.
     while flight.end().is_none() {
         wait_for_end(down, exchange, follower).await?;
     }
-    Ok(match recorded(&flight, true) {
-        Some(answer) => Followed::Answer(Box::new(answer)),
-        None => Followed::Alone,
-    })
+    if let Some(End::Cut(kind)) = flight.end() {
+        return Err(Failure::with(*kind, "the flight was cut"));
+    }
+    if head.status != 200 {
+        let told = refusal::tell(down, exchange, head, flight.log());
+        return told.await.map(Followed::Ended);
+    }
+    let answer = recorded(&flight, true).filter(|answer| answer.usage.is_some() || !wanted.tells_usage());
+    Ok(answer.map_or(Followed::Alone, |answer| Followed::Answer(Box::new(answer))))
 }
 
 /// The canonical answer of a flight that has ended, if it may be shown again.
 #[must_use]
-pub fn recorded(flight: &super::flight::Flight, tool_calls: bool) -> Option<Answer<'static>> {
+pub fn recorded(flight: &Flight, tool_calls: bool) -> Option<Answer<'static>> {
     let (Some(head), Some(End::Whole { announced })) = (flight.head(), flight.end()) else { return None };
     let framing = match media(&head.bytes) {
         Media::EventStream => Framing::Sse,
         Media::Ndjson => Framing::Ndjson,
         _ => Framing::Json,
     };
-    let mut recorder = Recorder::new(flight.kind, framing, head.status, tool_calls);
+    let mut recorder = Recorder::new(flight.form.kind, framing, head.status, tool_calls);
     for piece in flight.log() {
         recorder.feed(&piece.bytes);
         if recorder.given_up().is_some() {
             return None;
         }
     }
-    recorder.finish(if *announced { answer::End::Whole } else { answer::End::Closed }).ok()
+    let mut answer = recorder.finish(if *announced { answer::End::Whole } else { answer::End::Closed }).ok()?;
+    if answer.usage.is_none() && (framing == Framing::Json || flight.form.tells_usage()) {
+        // It was asked for, and there is none: asking again would not help.
+        answer.usage = Some(Usage::default());
+    }
+    Some(answer)
 }
 
 /// The framing that a head announces.
-#[must_use]
-pub fn media(head: &[u8]) -> Media {
+fn media(head: &[u8]) -> Media {
     let mut slots = slots();
     match response::parse(head, Method::Post, &mut slots) {
         Ok(Some(head)) => head.media,

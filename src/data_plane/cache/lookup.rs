@@ -1,25 +1,27 @@
 //! Between plan and forward: is the answer there, is it on its way, or has somebody to ask for it?
 
-use std::{pin::Pin, sync::Arc};
+use std::{pin::Pin, rc::Rc, sync::Arc};
 
 use super::{
     fetch::{Errand, fly},
-    flight::Follower,
+    flight::{End, Follower, Form, Leader},
     registry::Boarded,
 };
 use crate::{
     base::{error::Kind as Fault, metric::Metric},
     data_plane::{
+        core::Core,
         downstream::Downstream,
         exchange::{Caching, Exchange},
         failure::Failure,
+        meter::Timing,
         send::{Outgoing, late},
     },
     policy::{
         answers::{Answers, Hit},
         fingerprint::{Fingerprint, Scope},
     },
-    wire::answer::{Kind, Outcome},
+    wire::answer::{Kind, Outcome, Tier, knows_usage},
 };
 
 /// Where the answer comes from.
@@ -51,39 +53,60 @@ pub async fn lookup(down: &mut Downstream<'_>, exchange: &mut Exchange) -> Resul
         exchange.cache_says = Some(Outcome::Bypass);
         return Ok(Found::Nowhere);
     };
-    if !caching.no_cache
-        && let Some(hit) = stored(down, exchange, &answers, print).await?
-    {
-        exchange.cache_says = Some(Outcome::Hit { tier: hit.tier, age: hit.age, ttl: hit.ttl });
-        return Ok(Found::Stored(hit, kind));
-    }
-    let rules = exchange.snapshot.cache;
+    let form = Form::wanted(exchange, kind);
     if caching.no_cache {
         // A fresh answer was asked for: nobody else's will do. It takes the place of what is stored.
         core.shared.flights.displace(print);
+    } else if let Some(hit) = stored(down, exchange, &answers, print).await?.filter(|hit| serves(hit, form)) {
+        return Ok(found(down, exchange, hit, kind));
     }
-    match core.shared.flights.board(core, print, kind, exchange.wants_stream, rules.finishes) {
+    match core.shared.flights.board(core, print, form, exchange.snapshot.cache.finishes) {
         Some(Boarded::Joined(follower)) => {
             core.meter.one(Metric::CacheJoined);
-            exchange.cache_says = Some(Outcome::Hit { tier: crate::wire::answer::Tier::Flight, age: 0, ttl: 0 });
+            exchange.cache_says = Some(Outcome::Hit { tier: Tier::Flight, age: 0, ttl: 0 });
             Ok(Found::Flying(follower, kind))
         }
         Some(Boarded::Leads(follower, leader)) => {
+            // One that ended between the look and the boarding has left its answer in the cache before it made room.
+            if !caching.no_cache
+                && let Some(hit) = answers.memory(print).filter(|hit| serves(hit, form))
+            {
+                leader.flight.finish(core, End::Moot);
+                core.shared.flights.remove(&leader.flight);
+                follower.leave(core);
+                return Ok(found(down, exchange, hit, kind));
+            }
             core.meter.one(Metric::CacheMissed);
             exchange.cache_says =
                 Some(if caching.no_cache { Outcome::Request } else { Outcome::Miss { stored: true } });
-            let outgoing = Outgoing {
-                head: exchange.outgoing.head.clone(),
-                body: exchange.outgoing.body.clone(),
-                framing: exchange.outgoing.framing,
-            };
-            let errand = Errand { snapshot: Arc::clone(&exchange.snapshot), outgoing, total_due: exchange.total_due };
-            exchange.attempts += 1;
-            monoio::spawn(fly(own, leader, errand));
+            take_off(own, exchange, leader);
             Ok(Found::Flying(follower, kind))
         }
         None => Ok(Found::Nowhere),
     }
+}
+
+/// An answer that was recorded from a stream without counts is of no use to who is to be told them.
+fn serves(hit: &Hit, form: Form) -> bool {
+    !form.tells_usage() || knows_usage(&hit.answer)
+}
+
+fn found(down: &Downstream<'_>, exchange: &mut Exchange, hit: Hit, kind: Kind) -> Found {
+    down.core.meter.one(if hit.tier == Tier::Memory { Metric::CacheMemoryHits } else { Metric::CacheDiskHits });
+    exchange.cache_says = Some(Outcome::Hit { tier: hit.tier, age: hit.age, ttl: hit.ttl });
+    Found::Stored(hit, kind)
+}
+
+/// Starts the leader with a copy of the request: the client's own is kept in case it has to ask for itself.
+fn take_off(core: Rc<Core>, exchange: &mut Exchange, leader: Leader) {
+    let outgoing = Outgoing {
+        head: exchange.outgoing.head.clone(),
+        body: exchange.outgoing.body.clone(),
+        framing: exchange.outgoing.framing,
+    };
+    let errand = Errand { snapshot: Arc::clone(&exchange.snapshot), outgoing, total_due: exchange.total_due };
+    exchange.attempts += 1;
+    monoio::spawn(fly(core, leader, errand));
 }
 
 fn fingerprint(
@@ -99,6 +122,7 @@ fn fingerprint(
         profile: b"",
         model: None,
         kind,
+        sampled: exchange.snapshot.cache.sampled,
     };
     let body = &exchange.outgoing.body;
     down.core.with_fingerprinter(|| answers.install_key(), |maker| maker.fingerprint(&scope, body)).ok()
@@ -111,15 +135,13 @@ async fn stored(
     print: Fingerprint,
 ) -> Result<Option<Hit>, Failure> {
     if let Some(hit) = answers.memory(print) {
-        down.core.meter.one(Metric::CacheMemoryHits);
         return Ok(Some(hit));
     }
-    let mut look = Arc::clone(answers).disk(print);
+    let Some(mut look) = Arc::clone(answers).disk(print) else { return Ok(None) };
+    let core = down.core;
+    let begun = core.clock.now();
     down.timer.set(exchange.total_due);
     let found = down.until(Pin::new(&mut look)).await;
-    let found = found.map_err(|interrupt| late(down.core, exchange.total_due, interrupt, Fault::TotalTimeout))?;
-    if found.is_some() {
-        down.core.meter.one(Metric::CacheDiskHits);
-    }
-    Ok(found)
+    core.meter.time(Timing::CacheDisk, core.clock.now() - begun);
+    found.map_err(|interrupt| late(core, exchange.total_due, interrupt, Fault::TotalTimeout))
 }

@@ -9,4 +9,5 @@ pub mod flight;
 pub mod follow;
 pub mod hit;
 pub mod lookup;
+mod refusal;
 pub mod registry;

@@ -53,6 +53,8 @@ pub struct Scope<'a> {
     /// The model after aliases; `None` takes the body's.
     pub model: Option<&'a str>,
     pub kind: Kind,
+    /// Answers that another try might give differently are shared too; else only those to a temperature of 0.
+    pub sampled: bool,
 }
 
 /// Why a request has no fingerprint. It is forwarded and nothing of it is kept.
@@ -78,6 +80,8 @@ pub enum Uncacheable {
     RemoteContent,
     /// The upstream is asked to do something beside answering.
     SideEffect,
+    /// The temperature is not 0, and sampled answers are not to be kept.
+    Sampled,
 }
 
 /// Reads bodies and makes fingerprints; keeps its buffers, so have one per core.

@@ -34,6 +34,9 @@ pub(super) fn write(sink: &mut Sink, scope: &Scope<'_>, body: Value<'_, '_>) -> 
     collect(table, UNLISTED, body, &mut parts)?;
     parts.sort_unstable_by_key(|part| (part.name, part.key));
     require_prompt(scope.kind.family(), &parts)?;
+    if !scope.sampled {
+        require_certainty(scope.kind.family(), &parts)?;
+    }
     for part in &parts {
         sink.tag(b'=');
         sink.text(part.name);
@@ -137,6 +140,13 @@ fn require_prompt(family: Family, parts: &[Part<'_, '_>]) -> Result<(), Uncachea
         Family::EmbedOne => has("prompt"),
     };
     if asked { Ok(()) } else { Err(Uncacheable::NoPrompt) }
+}
+
+/// A temperature of 0, by word: what is left out is above 0 with every server. Vectors are never sampled.
+fn require_certainty(family: Family, parts: &[Part<'_, '_>]) -> Result<(), Uncacheable> {
+    let cold = |part: &Part<'_, '_>| part.name == "temperature" && is(part.value, Same::Zero);
+    let certain = matches!(family, Family::Embed | Family::EmbedOne) || parts.iter().any(cold);
+    if certain { Ok(()) } else { Err(Uncacheable::Sampled) }
 }
 
 fn write_part(sink: &mut Sink, part: &Part<'_, '_>, kind: Kind) -> Result<(), Uncacheable> {

@@ -22,7 +22,7 @@ use std::borrow::Cow;
 
 use super::dialect::Endpoint;
 
-pub use code::{Broken, decode, encode};
+pub use code::{Broken, decode, encode, knows_usage};
 pub use headers::{Fields, Outcome, Tier};
 pub use record::{End, Recorder, Unstorable};
 pub use replay::{Context, Replay};
