@@ -69,6 +69,9 @@ pub const FINGERPRINT_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// the tree of the largest one stays under 4 MiB.
 pub const FINGERPRINT_VALUES_MAX: usize = 128 * 1024;
 
+/// Texts of an embeddings request that are kept, and found again, one by one; a larger batch is kept as a whole. Clients
+/// that index documents send 32 to 100.
+pub const EMBED_BATCH_MAX: usize = 128;
 /// Text, thinking and tool calls of one answer that may be cached, as they lie in the entry.
 pub const ANSWER_BYTES_MAX: usize = 1024 * 1024;
 /// A body without stream (or one NDJSON line) that the recorder collects to read it whole: an embeddings batch of a

@@ -40,7 +40,7 @@ metrics! {
     UpstreamStale, Counter, "thinkgate_upstream_stale_total", "Kept connections that turned out closed after a request was sent.";
     UpstreamRetries, Counter, "thinkgate_upstream_retries_total", "Requests sent once more on a fresh connection.";
     UpstreamIdle, Gauge, "thinkgate_upstream_connections_idle", "Kept upstream connections waiting for use.";
-    UpstreamOpen, Gauge, "thinkgate_upstream_connections_open", "Upstream connections in use now.";
+    UpstreamOpen, Gauge, "thinkgate_upstream_connections_open", "Upstream connections open now, idle ones included.";
     ThinkFiltered, Counter, "thinkgate_think_answers_total", "Answers that went through the think filter.";
     ThinkRemovedBytes, Counter, "thinkgate_think_removed_bytes_total", "Bytes of thinking taken out of answers.";
     ThinkEdited, Counter, "thinkgate_think_events_total{action=\"edited\"}", "Events that the think filter changed or dropped.";

@@ -4,7 +4,6 @@
 use std::{
     io,
     net::SocketAddr,
-    os::fd::OwnedFd,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering::Relaxed},
@@ -21,6 +20,7 @@ use super::{
     },
     demo, host,
     keeper::Keeper,
+    listeners,
     log::{self, say},
     publish,
     resolve::{self, Resolved},
@@ -37,16 +37,14 @@ use crate::data_plane::{
 };
 use crate::policy::answers::Answers;
 
-/// Queue of connections that the kernel has greeted and nobody has taken; it is cut to `net.core.somaxconn`.
-const BACKLOG: i32 = 4_096;
 /// How often memory and descriptors are looked at.
 const SAMPLE: Duration = Duration::from_secs(5);
 /// How long the start waits for the upstream's name; after it requests wait for nothing and get 502.
 const FIRST_RESOLVE: Duration = Duration::from_secs(2);
 /// How long the last log lines may take to be written: a pipe that nobody reads must not hold the end up.
 const LAST_LINES: Duration = Duration::from_secs(1);
-/// Signals this close together are one: a supervisor often tells the process and its group.
-const ONE_SIGNAL: Duration = Duration::from_millis(200);
+/// Signals this close together are one: `timeout` and the like tell the process and its group in one breath.
+const ONE_SIGNAL: Duration = Duration::from_millis(5);
 /// A worker that dies more often than this within a minute is a bug that restarting does not mend.
 const DEATHS_A_MINUTE_MAX: u32 = 20;
 
@@ -116,7 +114,7 @@ pub fn start(loaded: Loaded) -> Result<Gateway, String> {
     let descriptors = host::raise_descriptor_limit();
     let cpus = host::usable_cpus();
     let workers = settings.workers.unwrap_or_else(|| host::default_workers(&cpus));
-    let (addresses, mut listeners) = listen(&settings.listen, workers)?;
+    let (addresses, mut listeners) = listeners::bind_all(&settings.listen, workers)?;
     let keeper = Keeper::open(&settings.cache)?;
     let (shared, mailboxes) = share(workers, descriptors, keeper.as_ref().map(Keeper::door))
         .map_err(|error| format!("no room to start: {error}"))?;
@@ -166,52 +164,6 @@ pub fn start(loaded: Loaded) -> Result<Gateway, String> {
     gateway.wait_until_up()?;
     gateway.introduce();
     Ok(gateway)
-}
-
-/// Binds every address once a worker. `SO_REUSEPORT` lets the kernel spread connections over them; port 0 is the same
-/// port for all.
-fn listen(wanted: &[SocketAddr], workers: usize) -> Result<(Vec<SocketAddr>, Vec<Vec<OwnedFd>>), String> {
-    let mut addresses = Vec::new();
-    let mut listeners: Vec<Vec<OwnedFd>> = (0..workers).map(|_| Vec::new()).collect();
-    for address in wanted {
-        let mut actual = *address;
-        claim(*address).map_err(|error| format!("listen on {address}: {error}"))?;
-        for own in &mut listeners {
-            let socket = bind(actual).map_err(|error| format!("listen on {address}: {error}"))?;
-            if let Some(bound) = socket.local_addr().ok().and_then(|bound| bound.as_socket()) {
-                actual = bound;
-            }
-            own.push(OwnedFd::from(socket));
-        }
-        addresses.push(actual);
-    }
-    Ok((addresses, listeners))
-}
-
-/// Fails when anybody listens there. With `SO_REUSEPORT` alone a second gateway of the same user would start without a
-/// word and take half of the connections.
-fn claim(address: SocketAddr) -> io::Result<()> {
-    use socket2::{Domain, Protocol, Socket, Type};
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM.cloexec(), Some(Protocol::TCP))?;
-    socket.set_reuse_address(true)?;
-    if address.is_ipv6() {
-        let _ = socket.set_only_v6(false);
-    }
-    socket.bind(&address.into())
-}
-
-fn bind(address: SocketAddr) -> io::Result<socket2::Socket> {
-    use socket2::{Domain, Protocol, Socket, Type};
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM.cloexec(), Some(Protocol::TCP))?;
-    socket.set_reuse_address(true)?;
-    socket.set_reuse_port(true)?;
-    if address.is_ipv6() {
-        // `[::]` serves IPv4 clients too where the host lets it.
-        let _ = socket.set_only_v6(false);
-    }
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    Ok(socket)
 }
 
 fn share(
@@ -300,11 +252,14 @@ impl Gateway {
     /// The lines that say what it does.
     fn introduce(&self) {
         let settings = &self.loaded.settings;
-        if matches!(settings.log.level, LogLevel::Error | LogLevel::Warn) {
-            return;
+        let level = settings.log.level;
+        if level != LogLevel::Error {
+            for warning in &self.loaded.warnings {
+                say(&format!("warning: {warning}"));
+            }
         }
-        for warning in &self.loaded.warnings {
-            say(&format!("warning: {warning}"));
+        if matches!(level, LogLevel::Error | LogLevel::Warn) {
+            return;
         }
         for address in &self.addresses {
             say(&format!("listening on http://{address}"));

@@ -7,6 +7,7 @@ pub mod config;
 pub mod demo;
 pub mod host;
 pub mod keeper;
+pub mod listeners;
 pub mod log;
 pub mod publish;
 pub mod resolve;

@@ -58,6 +58,7 @@ pub fn snapshot(settings: &Settings, resolved: &Resolved) -> Result<Arc<Snapshot
         },
         allow,
         access_log: settings.log.access.is_some(),
+        warn: settings.log.level != LogLevel::Error,
         debug: settings.log.level == LogLevel::Debug,
     }))
 }

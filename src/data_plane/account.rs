@@ -81,7 +81,7 @@ fn access_line(out: &mut Vec<u8>, down: &Downstream<'_>, exchange: &Exchange, st
 
 /// A failure worth a line: what an upstream or the gateway itself did wrong. Clients' faults are only counted.
 pub fn warn(core: &Core, exchange: &Exchange, failure: &Failure) {
-    if failure.kind.side() == Side::Downstream {
+    if failure.kind.side() == Side::Downstream || !exchange.snapshot.warn {
         return;
     }
     core.journal.line(Book::Events, |out| {
@@ -117,7 +117,7 @@ pub fn think(core: &Core, exchange: &mut Exchange, stats: &Stats) {
 /// Says once a model which setting would mend it.
 fn dangling(core: &Core, exchange: &Exchange) {
     let model = exchange.model.as_deref().unwrap_or("unknown");
-    if core.told_about(model) {
+    if !exchange.snapshot.warn || core.told_about(model) {
         return;
     }
     core.journal.line(Book::Events, |out| {

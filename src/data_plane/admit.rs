@@ -33,7 +33,7 @@ pub enum Admitted {
     /// For ourselves.
     Own(Box<Exchange>),
     /// Not to be read: answered with this, then the connection ends.
-    Refused(Kind, Dialect),
+    Refused(Kind, Dialect, &'static str),
 }
 
 /// Reads the next head from what has arrived.
@@ -43,18 +43,18 @@ pub fn admit(down: &mut Downstream<'_>, progress: &mut Progress) -> Admitted {
     let head = match request::parse_growing(down.input.bytes(), progress, &mut slots) {
         Ok(None) => return Admitted::Partial,
         Ok(Some(head)) => head,
-        Err(kind) => return Admitted::Refused(kind, Dialect::OpenAi),
+        Err(kind) => return Admitted::Refused(kind, Dialect::OpenAi, ""),
     };
     #[cfg(debug_assertions)]
     super::faults::provoke(core, head.path);
     let route = match route(head.method, head.path) {
         Ok(route) => route,
-        Err(kind) => return Admitted::Refused(kind, Dialect::OpenAi),
+        Err(kind) => return Admitted::Refused(kind, Dialect::OpenAi, ""),
     };
     let snapshot = core.snapshot();
     let exchange = match open(core, &head, &route, snapshot) {
         Ok(exchange) => exchange,
-        Err(kind) => return Admitted::Refused(kind, route.dialect),
+        Err((kind, detail)) => return Admitted::Refused(kind, route.dialect, detail),
     };
     if exchange.snapshot.debug {
         account::debug_request(core, &exchange.id, &head);
@@ -72,15 +72,22 @@ fn open(
     head: &RequestHead<'_>,
     route: &Route<'_>,
     snapshot: Arc<Snapshot>,
-) -> Result<Box<Exchange>, Kind> {
+) -> Result<Box<Exchange>, (Kind, &'static str)> {
     let now = core.clock.now();
     // A method that an endpoint does not take makes it something else: the upstream decides, and we do not look into it.
     let endpoint = if route.method_allowed { route.endpoint } else { Endpoint::Other };
     let decoder = BodyDecoder::request(head.framing);
     if decoder.announced() > snapshot.limits.body_bytes_max {
-        return Err(Kind::BodyTooLarge);
+        return Err((Kind::BodyTooLarge, ""));
     }
-    let think_header = if snapshot.think.header { head.x_think.map(policy_named).transpose()? } else { None };
+    let think_header = if snapshot.think.header {
+        head.x_think
+            .map(policy_named)
+            .transpose()
+            .map_err(|kind| (kind, "X-Think is none of strip, keep, separate, wrap."))?
+    } else {
+        None
+    };
     let id: RequestId = match head.x_request_id {
         Some(id) => id.into(),
         None => format!("{:016x}", core.new_id()).into(),

@@ -9,14 +9,36 @@ use std::{
 
 use rustls::{ClientConfig, ClientConnection, pki_types::ServerName};
 
-use super::socket::{Look, Socket};
+use super::{
+    meter::Meter,
+    socket::{Look, Socket},
+};
+use crate::base::metric::Metric;
 
 /// Plaintext accepted and ciphertext not yet sent, together, a connection.
 const TLS_BUFFER_BYTES_MAX: usize = 64 * 1024;
 
 pub struct Channel {
     pub socket: Socket,
+    /// Counted as open until it is dropped.
+    _open: Opened,
     tls: Option<Box<RefCell<Tls>>>,
+}
+
+/// Counts an open connection for as long as it lives.
+struct Opened(Arc<Meter>);
+
+impl Opened {
+    fn new(meter: &Arc<Meter>) -> Self {
+        meter.one(Metric::UpstreamOpen);
+        Self(Arc::clone(meter))
+    }
+}
+
+impl Drop for Opened {
+    fn drop(&mut self) {
+        self.0.sub(Metric::UpstreamOpen, 1);
+    }
 }
 
 struct Tls {
@@ -71,18 +93,24 @@ impl Tls {
 
 impl Channel {
     #[must_use]
-    pub fn plain(socket: Socket) -> Self {
-        Self { socket, tls: None }
+    pub fn plain(socket: Socket, meter: &Arc<Meter>) -> Self {
+        Self { socket, _open: Opened::new(meter), tls: None }
     }
 
     /// A TLS client on a connected socket; [`Self::handshake`] has to follow.
     ///
     /// # Errors
     /// What rustls says of the configuration.
-    pub fn tls(socket: Socket, config: Arc<ClientConfig>, name: ServerName<'static>) -> io::Result<Self> {
+    pub fn tls(
+        socket: Socket,
+        meter: &Arc<Meter>,
+        config: Arc<ClientConfig>,
+        name: ServerName<'static>,
+    ) -> io::Result<Self> {
         let mut connection = ClientConnection::new(config, name).map_err(io::Error::other)?;
         connection.set_buffer_limit(Some(TLS_BUFFER_BYTES_MAX));
-        Ok(Self { socket, tls: Some(Box::new(RefCell::new(Tls { connection, plaintext: 0 }))) })
+        let tls = Tls { connection, plaintext: 0 };
+        Ok(Self { socket, _open: Opened::new(meter), tls: Some(Box::new(RefCell::new(tls))) })
     }
 
     /// One step of the handshake. `Ok(true)`: done. `Ok(false)`: wait until readable, or writable if
@@ -160,6 +188,24 @@ impl Channel {
         match &self.tls {
             Some(tls) => tls.borrow_mut().push(&self.socket),
             None => Ok(()),
+        }
+    }
+
+    /// Has the upstream begun to answer, or closed? Readiness alone does not say so: TLS talks to itself (session
+    /// tickets, key updates) whenever it likes.
+    #[must_use]
+    pub fn has_answer(&self) -> bool {
+        let Some(tls) = &self.tls else { return self.socket.look() != Look::Quiet };
+        let mut tls = tls.borrow_mut();
+        loop {
+            if tls.plaintext > 0 {
+                return true;
+            }
+            match tls.pull(&self.socket) {
+                Ok(0) => return true,
+                Ok(_) => {}
+                Err(error) => return error.kind() != ErrorKind::WouldBlock,
+            }
         }
     }
 

@@ -1,7 +1,7 @@
 //! Step 2: the request body, where it has to be known before an upstream is asked: the model and the number of choices
 //! decide how the answer is filtered, and a request that is known whole can be sent again.
 
-use super::{downstream::Downstream, exchange::Exchange, failure::Failure};
+use super::{clock::Micros, downstream::Downstream, exchange::Exchange, failure::Failure};
 use crate::{
     base::{bounds::COLLECTED_BODY_BYTES_MAX, error::Kind},
     wire::http::write::CONTINUE,
@@ -9,7 +9,7 @@ use crate::{
 
 use std::io::IoSlice;
 
-/// Collects the body of an inference request up to a bound; what is larger, and what is for no model, stays where it is
+/// Collects the body of an inference request up to a bound and within one limit of time, however slowly it drips in; what is larger, and what is for no model, stays where it is
 /// and is streamed by the next step.
 ///
 /// # Errors
@@ -18,6 +18,7 @@ pub async fn body(down: &mut Downstream<'_>, exchange: &mut Exchange) -> Result<
     if !exchange.endpoint.is_inference() {
         return Ok(());
     }
+    let due = (down.core.clock.now() + exchange.snapshot.limits.body_us).min(exchange.total_due);
     while !exchange.decoder.is_done() {
         if exchange.decoder.announced() > COLLECTED_BODY_BYTES_MAX as u64
             || exchange.outgoing.body.len() > COLLECTED_BODY_BYTES_MAX
@@ -25,22 +26,22 @@ pub async fn body(down: &mut Downstream<'_>, exchange: &mut Exchange) -> Result<
             break;
         }
         if down.input.is_empty() {
-            more(down, exchange).await?;
+            more(down, exchange, due).await?;
         }
         take(down, exchange)?;
     }
     Ok(())
 }
 
-/// Waits for more of the body, having said that it may come.
+/// Waits for more of the body until `due`, having said that it may come.
 ///
 /// # Errors
 /// The client left or was too slow.
-pub async fn more(down: &mut Downstream<'_>, exchange: &mut Exchange) -> Result<(), Failure> {
+async fn more(down: &mut Downstream<'_>, exchange: &mut Exchange, due: Micros) -> Result<(), Failure> {
     if std::mem::take(&mut exchange.expects_continue) {
         down.push(&mut [IoSlice::new(CONTINUE)])?;
     }
-    down.timer.set((down.core.clock.now() + exchange.snapshot.limits.body_us).min(exchange.total_due));
+    down.timer.set(due);
     down.arrival().await.map_err(|interrupt| Failure::interrupted(interrupt, Kind::RequestTimeout))
 }
 

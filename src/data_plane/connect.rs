@@ -43,7 +43,7 @@ pub async fn connect(
             Ok(socket) => {
                 guard.timer().set(due);
                 return match &upstream.tls {
-                    None => Ok(Channel::plain(socket)),
+                    None => Ok(Channel::plain(socket, &guard.core().meter)),
                     Some(tls) => secure(guard, socket, tls, upstream, late).await,
                 };
             }
@@ -97,7 +97,8 @@ async fn secure(
         let why = error.get_ref().map_or_else(|| error.to_string(), ToString::to_string);
         Failure::with(Kind::TlsFailed, format_args!("{}: {why}", upstream.url))
     };
-    let channel = Channel::tls(socket, Arc::clone(&tls.config), tls.name.clone()).map_err(failed)?;
+    let channel =
+        Channel::tls(socket, &guard.core().meter, Arc::clone(&tls.config), tls.name.clone()).map_err(failed)?;
     while !channel.handshake().map_err(failed)? {
         let waited = if channel.wants_write() {
             let mut writable = pin!(channel.socket.writable());

@@ -17,7 +17,7 @@ use super::{
     downstream::Downstream,
     exchange::Exchange,
     local::{self, Asked},
-    meter::Outcome,
+    meter::{Outcome, Raised},
     request::{self, After},
     socket::{Armed, Socket},
 };
@@ -33,12 +33,11 @@ use std::sync::atomic::Ordering::Relaxed;
 
 /// Serves one connection to its end. A panic ends this connection and nothing else; it is counted.
 pub async fn serve(core: Rc<Core>, socket: Socket, peer: SocketAddr) {
-    core.meter.one(Metric::ConnectionsOpen);
+    let _open = Raised::new(&core.meter, Metric::ConnectionsOpen);
     let survived = Caught::new(run(&core, &socket, peer)).await;
     if !survived {
         core.meter.one(Metric::ConnectionPanics);
     }
-    core.meter.sub(Metric::ConnectionsOpen, 1);
     core.seat().load.fetch_sub(1, Relaxed);
 }
 
@@ -75,11 +74,12 @@ async fn run(core: &Core, socket: &Socket, peer: SocketAddr) {
     let arrival = pin!(Armed::new(|| socket.readable()));
     let mut down = Downstream::new(core, socket, arrival, peer);
     let mut after = After::Next;
+    let mut first = true;
     while after == After::Next {
-        after = match next_request(&mut down).await {
+        after = match next_request(&mut down, std::mem::take(&mut first)).await {
             Some(Next::Forward(exchange)) => request::handle(&mut down, exchange).await,
             Some(Next::Own(exchange)) => answer_own(&mut down, exchange).await,
-            Some(Next::Refused(kind, dialect)) => refuse(&mut down, kind, dialect).await,
+            Some(Next::Refused(kind, dialect, detail)) => refuse(&mut down, kind, dialect, detail).await,
             None => After::Close,
         };
         if after == After::Next && core.draining.get() {
@@ -95,14 +95,18 @@ async fn run(core: &Core, socket: &Socket, peer: SocketAddr) {
 enum Next {
     Forward(Box<Exchange>),
     Own(Box<Exchange>),
-    Refused(Kind, Dialect),
+    Refused(Kind, Dialect, &'static str),
 }
 
+/// A connection that came while the core was already draining may still say what it wants, if it does so soon.
+const LATE_US: u64 = 1_000_000;
+
 /// Waits for a whole head. `None`: the client left, or was silent for as long as a connection may be.
-async fn next_request(down: &mut Downstream<'_>) -> Option<Next> {
+async fn next_request(down: &mut Downstream<'_>, first: bool) -> Option<Next> {
     let core = down.core;
     let mut progress = Progress::default();
-    let idle_us = core.snapshot().limits.keep_alive_us;
+    let late = first && core.draining.get();
+    let idle_us = if late { LATE_US } else { core.snapshot().limits.keep_alive_us };
     down.timer.set(core.clock.now() + idle_us);
     let mut begun = false;
     loop {
@@ -111,14 +115,14 @@ async fn next_request(down: &mut Downstream<'_>) -> Option<Next> {
                 Admitted::Partial => {}
                 Admitted::Forward(exchange) => return Some(Next::Forward(exchange)),
                 Admitted::Own(exchange) => return Some(Next::Own(exchange)),
-                Admitted::Refused(kind, dialect) => return Some(Next::Refused(kind, dialect)),
+                Admitted::Refused(kind, dialect, detail) => return Some(Next::Refused(kind, dialect, detail)),
             }
             if !begun {
                 // From the first byte on the whole head has one limit, however slowly it drips in.
                 begun = true;
                 down.timer.set(core.clock.now() + core.snapshot().limits.head_us);
             }
-        } else if core.draining.get() {
+        } else if core.draining.get() && !late {
             return None;
         }
         down.timer.set_idle(!begun);
@@ -127,7 +131,7 @@ async fn next_request(down: &mut Downstream<'_>) -> Option<Next> {
         match arrived {
             Ok(()) => {}
             Err(super::downstream::Interrupt::Due) if begun => {
-                return Some(Next::Refused(Kind::RequestTimeout, Dialect::OpenAi));
+                return Some(Next::Refused(Kind::RequestTimeout, Dialect::OpenAi, ""));
             }
             Err(_) => return None,
         }
@@ -135,12 +139,12 @@ async fn next_request(down: &mut Downstream<'_>) -> Option<Next> {
 }
 
 /// A head that cannot be served: nobody knows where the next request would start, so this one is the last.
-async fn refuse(down: &mut Downstream<'_>, kind: Kind, dialect: Dialect) -> After {
+async fn refuse(down: &mut Downstream<'_>, kind: Kind, dialect: Dialect, detail: &str) -> After {
     let core = down.core;
     core.meter.error(kind);
     core.meter.request(Endpoint::Other, kind.status(), Outcome::Error);
     let asked = Asked { dialect, ..Asked::unreadable() };
-    let sent = local::error(down, &asked, kind, "");
+    let sent = local::error(down, &asked, kind, detail);
     finish(down, sent.is_ok(), After::Linger).await
 }
 

@@ -7,7 +7,6 @@
 use std::{
     cell::{Cell, RefCell},
     future::{Future, poll_fn},
-    os::fd::RawFd,
     pin::Pin,
     rc::Rc,
     task::{Context, Poll, Waker},
@@ -30,8 +29,6 @@ struct Slot {
     index: Cell<usize>,
     /// Nothing is under way on the connection.
     idle: Cell<bool>,
-    /// The connection's descriptor, for the day its core dies.
-    fd: RawFd,
 }
 
 impl Slot {
@@ -57,9 +54,9 @@ impl Deadlines {
         Rc::default()
     }
 
-    /// A deadline of the connection on `fd`, unset.
+    /// A deadline of one connection, unset.
     #[must_use]
-    pub fn timer(self: &Rc<Self>, fd: RawFd) -> Timer {
+    pub fn timer(self: &Rc<Self>) -> Timer {
         let mut slots = self.slots.borrow_mut();
         let slot = Rc::new(Slot {
             due: Cell::new(NEVER),
@@ -67,7 +64,6 @@ impl Deadlines {
             waker: RefCell::new(None),
             index: Cell::new(slots.len()),
             idle: Cell::new(false),
-            fd,
         });
         slots.push(Rc::clone(&slot));
         if slots.len() == 1
@@ -84,14 +80,6 @@ impl Deadlines {
             if slot.due.get() <= now && !slot.fired.get() {
                 slot.fire();
             }
-        }
-    }
-
-    /// Ends all connections of a core that died: their tasks will never run again, so nobody else would.
-    pub fn shut_down_all(&self) {
-        for slot in self.slots.borrow().iter() {
-            // SAFETY: a plain system call; the descriptor is open, since its connection still holds its timer.
-            unsafe { libc::shutdown(slot.fd, libc::SHUT_RDWR) };
         }
     }
 
@@ -246,7 +234,7 @@ mod tests {
     #[test]
     fn fires_at_its_moment_and_not_before() {
         let table = Deadlines::new();
-        let timer = table.timer(-1);
+        let timer = table.timer();
         timer.set(1_000);
         let mut never = pin!(std::future::pending::<()>());
         let handle = timer.handle();
@@ -261,7 +249,7 @@ mod tests {
     #[test]
     fn setting_again_forgets_the_past() {
         let table = Deadlines::new();
-        let timer = table.timer(-1);
+        let timer = table.timer();
         timer.set(10);
         table.sweep(20);
         timer.set(100);
@@ -274,7 +262,7 @@ mod tests {
     #[test]
     fn event_wins_over_a_moment_that_has_come() {
         let table = Deadlines::new();
-        let timer = table.timer(-1);
+        let timer = table.timer();
         timer.set(0);
         table.sweep(1);
         let mut ready = pin!(std::future::ready(7));
@@ -284,7 +272,7 @@ mod tests {
     #[test]
     fn dropped_timers_leave_the_table_whole() {
         let table = Deadlines::new();
-        let mut timers: Vec<_> = (0..10).map(|_| table.timer(-1)).collect();
+        let mut timers: Vec<_> = (0..10).map(|_| table.timer()).collect();
         timers.swap_remove(3);
         timers.swap_remove(0);
         timers.pop();

@@ -80,7 +80,7 @@ impl Guard for Downstream<'_> {
 impl<'a> Downstream<'a> {
     #[must_use]
     pub fn new(core: &'a Core, socket: &'a Socket, arrival: Pin<&'a mut dyn Readiness>, peer: SocketAddr) -> Self {
-        let timer = core.deadlines.timer(socket.fd());
+        let timer = core.deadlines.timer();
         Self {
             core,
             socket,

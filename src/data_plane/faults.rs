@@ -19,3 +19,8 @@ pub fn provoke(core: &Core, path: &str) {
         _ => {}
     }
 }
+
+/// Ends the worker.
+pub fn die() {
+    panic!("a test wants this worker to die");
+}

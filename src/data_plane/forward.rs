@@ -67,15 +67,15 @@ async fn ask_whole(down: &mut Downstream<'_>, exchange: &mut Exchange, channel: 
 async fn stream_body(down: &mut Downstream<'_>, exchange: &mut Exchange, channel: &Channel) -> Result<(), Stopped> {
     let mut piece = down.core.buffers.take();
     while !exchange.decoder.is_done() {
-        if down.input.is_empty() {
+        while down.input.is_empty() {
             let mut readable = pin!(channel.socket.readable());
             if std::mem::take(&mut exchange.expects_continue) {
                 down.push(&mut [IoSlice::new(crate::wire::http::write::CONTINUE)]).map_err(Failure::from)?;
             }
             down.timer.set((down.core.clock.now() + exchange.snapshot.limits.body_us).min(exchange.total_due));
             let waited = down.until_or_arrival(readable.as_mut()).await;
-            let answered = waited.map_err(|interrupt| Failure::interrupted(interrupt, Kind::RequestTimeout))?;
-            if answered.is_some() {
+            let event = waited.map_err(|interrupt| Failure::interrupted(interrupt, Kind::RequestTimeout))?;
+            if event.is_some() && channel.has_answer() {
                 return Err(Stopped::Answered);
             }
         }

@@ -9,7 +9,7 @@ use super::{
     downstream::Downstream,
     exchange::Exchange,
     failure::Failure,
-    relay::{Mode, Relay},
+    relay::{self, Mode, Relay},
 };
 use crate::{
     base::{error::Kind, metric::Metric},
@@ -152,7 +152,7 @@ fn mode(down: &Downstream<'_>, exchange: &mut Exchange, head: &ResponseHead<'_>)
     if head.is_encoded {
         // Identity was asked for; compressed bytes are never searched.
         down.core.meter.one(Metric::ThinkSkipped);
-        return Mode::Unfiltered;
+        return Mode::Unfiltered(relay::ENCODED);
     }
     down.core.meter.one(Metric::ThinkFiltered);
     if framing == think::Framing::Json {
@@ -177,8 +177,8 @@ pub fn write_head(
         (_, framing) => framing,
     };
     let mut extra: Vec<(&str, &[u8])> = vec![("X-Request-Id", exchange.id.as_bytes())];
-    if matches!(mode, Mode::Unfiltered) {
-        extra.push(("X-Think-Applied", b"none; reason=content-encoding"));
+    if let Mode::Unfiltered(reason) = mode {
+        extra.push(("X-Think-Applied", reason.as_bytes()));
     }
     let cache = exchange.cache_says.map(answer::Fields::of);
     if let Some(cache) = &cache {

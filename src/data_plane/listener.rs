@@ -29,9 +29,12 @@ pub async fn listen(core: Rc<Core>, acceptor: Acceptor) {
     }
 }
 
-/// Takes what still waits in the queue: clients that the kernel has already greeted would otherwise be reset.
+/// Takes what still waits in the queue: clients that the kernel has already greeted would otherwise be reset. Bounded by
+/// the length of the kernel's queue.
 pub fn accept_rest(core: &Rc<Core>, acceptor: &Acceptor) {
-    accept_some(core, acceptor);
+    while let Ok((fd, peer)) = acceptor.accept() {
+        place(core, fd, peer);
+    }
 }
 
 /// False: no descriptors are left.

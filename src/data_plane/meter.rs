@@ -91,11 +91,11 @@ pub enum Timing {
     FirstByte,
     /// Request head read to the first byte of the body that a client can see.
     FirstVisible,
-    /// What the gateway itself added before the upstream was asked and after it had answered.
+    /// Request head read to request sent, where the body came along: the gateway's own time.
     Overhead,
     /// A look at the cache's disk tier, waiting included.
     CacheDisk,
-    /// One lookup of readiness to the next turn of the loop, sampled once a tick.
+    /// How late a worker's timer came, sampled twice a second.
     LoopLag,
 }
 
@@ -128,6 +128,26 @@ impl Timing {
             Timing::CacheDisk => ("thinkgate_cache_disk_lookup_seconds", "Time waited for the cache's disk tier."),
             Timing::LoopLag => ("thinkgate_worker_loop_lag_seconds", "How late a worker's timer tick came."),
         }
+    }
+}
+
+/// Counts a gauge up, and down again when dropped: also when a panic passes by.
+pub struct Raised<'a> {
+    meter: &'a Meter,
+    gauge: Metric,
+}
+
+impl<'a> Raised<'a> {
+    #[must_use]
+    pub fn new(meter: &'a Meter, gauge: Metric) -> Self {
+        meter.one(gauge);
+        Self { meter, gauge }
+    }
+}
+
+impl Drop for Raised<'_> {
+    fn drop(&mut self) {
+        self.meter.sub(self.gauge, 1);
     }
 }
 

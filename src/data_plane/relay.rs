@@ -13,6 +13,7 @@ use super::{
     exchange::Exchange,
     failure::Failure,
     heading::{self, Begun},
+    meter::Raised,
     socket::{Armed, ready},
 };
 use crate::{
@@ -23,6 +24,10 @@ use crate::{
         think::{self, Filter, Out, Spec},
     },
 };
+
+/// The value of `X-Think-Applied` where the filter could not work.
+pub const ENCODED: &str = "none; reason=content-encoding";
+const TOO_LARGE: &str = "none; reason=too-large";
 
 /// How an answer that was begun came to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,8 +40,8 @@ pub enum Ending {
 /// What is done with the body.
 pub enum Mode {
     Pass,
-    /// As `Pass`, where the filter was wanted and could not work.
-    Unfiltered,
+    /// As `Pass`, where the filter was wanted and could not work, for this reason.
+    Unfiltered(&'static str),
     Filter(Box<Filter>),
     Collect(Collected),
 }
@@ -85,13 +90,8 @@ pub struct Relay {
 pub async fn relay(down: &mut Downstream<'_>, exchange: &mut Exchange, begun: Begun) -> Result<Ending, Failure> {
     let Begun { channel, mut relay } = begun;
     let core = down.core;
-    if relay.stream {
-        core.meter.one(Metric::StreamsActive);
-    }
+    let _active = relay.stream.then(|| Raised::new(&core.meter, Metric::StreamsActive));
     let result = run(down, exchange, &channel, &mut relay).await;
-    if relay.stream {
-        core.meter.sub(Metric::StreamsActive, 1);
-    }
     if relay.done && relay.reusable && result.is_ok() {
         let limits = &exchange.snapshot.limits;
         core.pool.keep(channel, exchange.snapshot.upstream.identity, core.clock.now(), limits, relay.idle_hint_s);
@@ -287,7 +287,7 @@ impl Relay {
             exchange.first_visible = down.core.clock.now();
         }
         match &mut self.mode {
-            Mode::Pass | Mode::Unfiltered => {
+            Mode::Pass | Mode::Unfiltered(_) => {
                 let framing = if self.headless { Framing::None } else { self.framing };
                 push(down, framing, write, Body::Plain(payload), trailers, last)?;
             }
@@ -348,7 +348,7 @@ impl Relay {
         if too_large {
             // Passed on as it is from here: said in a header and a metric.
             down.core.meter.one(Metric::ThinkSkipped);
-            self.mode = Mode::Unfiltered;
+            self.mode = Mode::Unfiltered(TOO_LARGE);
             self.write_late_head(write, exchange, &head, down.core)?;
             return Ok(push(down, self.framing, write, Body::Plain(body), &[], last)?);
         }

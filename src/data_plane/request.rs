@@ -22,7 +22,7 @@ use super::{
     exchange::Exchange,
     failure::Failure,
     forward, local,
-    meter::Outcome,
+    meter::{Outcome, Raised},
     plan,
     relay::{self, Ending},
 };
@@ -44,13 +44,12 @@ pub enum After {
 /// Handles one admitted request to its end.
 pub async fn handle(down: &mut Downstream<'_>, mut exchange: Box<Exchange>) -> After {
     let core = down.core;
-    core.meter.one(Metric::RequestsActive);
+    let _active = Raised::new(&core.meter, Metric::RequestsActive);
     let result = run(down, &mut exchange).await;
     let after = match result {
         Ok(ending) => conclude(down, &mut exchange, ending).await,
         Err(failure) => fail(down, &mut exchange, failure).await,
     };
-    core.meter.sub(Metric::RequestsActive, 1);
     account::close(down, exchange);
     after
 }

@@ -133,7 +133,8 @@ pub async fn push(guard: &mut impl Guard, channel: &Channel, mut bytes: &[u8], p
         let ready = ready.map_err(|interrupt| late(guard.core(), pace.total_due, interrupt, Kind::FirstByteTimeout))?;
         match ready {
             Ok(ready) => ready.map_err(|error| lost(&error))?,
-            Err(_) => return Err(Stopped::Answered),
+            Err(_) if channel.has_answer() => return Err(Stopped::Answered),
+            Err(_) => {}
         }
     }
 }

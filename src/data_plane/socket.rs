@@ -5,6 +5,8 @@
 //! waits, and leaves nothing behind when a wait is given up.
 
 use std::{
+    cell::RefCell,
+    collections::HashSet,
     future::Future,
     io::{self, ErrorKind, IoSlice},
     mem::MaybeUninit,
@@ -26,8 +28,33 @@ pub enum Look {
     Gone,
 }
 
+thread_local! {
+    /// Connections of this core, for the day it dies: its tasks will then never run again and nobody else would close
+    /// them.
+    static OPEN: RefCell<HashSet<RawFd>> = RefCell::default();
+}
+
+/// Ends all connections of a core that died, on its thread.
+pub fn shut_down_all() {
+    for fd in OPEN.with(RefCell::take) {
+        // SAFETY: a plain system call; the descriptors are open, since what owned them was leaked.
+        unsafe { libc::shutdown(fd, libc::SHUT_RDWR) };
+    }
+}
+
 pub struct Socket {
     stream: TcpStream,
+    /// It is in [`OPEN`].
+    counted: bool,
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        if self.counted {
+            // The thread's own data may be gone already when the thread ends; then nobody asks any more.
+            let _ = OPEN.try_with(|open| open.try_borrow_mut().map(|mut open| open.remove(&self.fd())));
+        }
+    }
 }
 
 impl Socket {
@@ -37,7 +64,9 @@ impl Socket {
     /// # Errors
     /// When the driver cannot register it.
     pub fn adopt(fd: OwnedFd) -> io::Result<Self> {
-        let socket = Self::adopt_descriptor(fd)?;
+        let mut socket = Self::adopt_descriptor(fd)?;
+        socket.counted = true;
+        OPEN.with(|open| open.borrow_mut().insert(socket.fd()));
         // Small events must leave at once; failure costs only speed.
         let _ = socket.sock().set_tcp_nodelay(true);
         Ok(socket)
@@ -163,6 +192,11 @@ impl Socket {
         }
     }
 
+    /// A listener stops to be one, for everybody who holds it.
+    pub fn stop_listening(&self) {
+        let _ = self.sock().shutdown(std::net::Shutdown::Both);
+    }
+
     /// What waits on the connection, without taking it.
     #[must_use]
     pub fn look(&self) -> Look {
@@ -212,7 +246,7 @@ impl Socket {
     pub fn adopt_descriptor(fd: OwnedFd) -> io::Result<Self> {
         let stream = StdTcpStream::from(fd);
         stream.set_nonblocking(true)?;
-        Ok(Self { stream: TcpStream::from_std(stream)? })
+        Ok(Self { stream: TcpStream::from_std(stream)?, counted: false })
     }
 }
 
@@ -225,6 +259,11 @@ impl Acceptor {
 
     pub fn readable(&self) -> impl Future<Output = io::Result<()>> + '_ {
         self.socket.readable()
+    }
+
+    /// Nobody is greeted any more, through whichever descriptor.
+    pub fn close(&self) {
+        self.socket.stop_listening();
     }
 
     /// One waiting connection.

@@ -5,6 +5,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     rc::Rc,
     sync::{Arc, atomic::Ordering::Relaxed, mpsc::SyncSender},
+    time::Duration,
 };
 
 use super::{
@@ -15,7 +16,7 @@ use super::{
     listener,
     mailbox::{Letter, Mailbox},
     meter::Timing,
-    socket::{Acceptor, Socket},
+    socket::{Acceptor, Socket, shut_down_all},
 };
 use crate::{
     base::{metric::Metric, record::Batch},
@@ -64,7 +65,7 @@ pub fn run(post: &mut Post) -> End {
         Err(_) => {
             // What the runtime still holds can only be dropped inside it, so it is leaked; the peers must learn of the
             // end all the same.
-            deadlines.shut_down_all();
+            shut_down_all();
             std::mem::forget(runtime);
             post.shared.cores[post.index].load.store(0, Relaxed);
             post.shared.flights.bury(post.index, &post.shared);
@@ -95,6 +96,7 @@ async fn live(post: &mut Post, deadlines: &Rc<Deadlines>) {
     }
     for acceptor in acceptors.drain(..) {
         listener::accept_rest(&core, &acceptor);
+        acceptor.close();
     }
     post.listeners.clear();
     // Flights may have followers on other cores.
@@ -123,7 +125,7 @@ fn read_letters(post: &mut Post, core: &Rc<Core>) {
                 core.wake_all_flights();
             }
             #[cfg(debug_assertions)]
-            Letter::Die => panic!("a test wants this worker to die"),
+            Letter::Die => super::faults::die(),
         }
     }
 }
@@ -137,11 +139,18 @@ async fn accept(core: Rc<Core>, fd: OwnedFd) {
 /// Looks after deadlines, idle connections and the log; sleeps deeply while there is no connection.
 async fn tick(core: Rc<Core>) {
     const HOUSEKEEPING_TICKS: u32 = 25;
+    const QUIET: Duration = Duration::from_millis(500);
     let mut count = 0_u32;
     loop {
         if core.deadlines.is_empty() {
             housekeeping(&core);
-            core.deadlines.wanted().await;
+            if core.pool.is_empty() {
+                core.deadlines.wanted().await;
+            } else {
+                // Only idle upstream connections are left to look after.
+                monoio::time::sleep(QUIET).await;
+                continue;
+            }
         }
         let before = core.clock.now();
         monoio::time::sleep(TICK).await;

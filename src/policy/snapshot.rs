@@ -22,6 +22,8 @@ pub struct Snapshot {
     pub allow: AllowList,
     /// One line a request.
     pub access_log: bool,
+    /// Lines about what upstreams or the gateway itself did wrong.
+    pub warn: bool,
     /// Request and response heads, secrets redacted.
     pub debug: bool,
 }
@@ -66,7 +68,7 @@ pub struct Tls {
 pub struct Limits {
     /// A request head, from its first byte.
     pub head_us: u64,
-    /// Between two reads of a request body.
+    /// A request body that is taken in whole; of a streamed one, the silence between two reads.
     pub body_us: u64,
     pub connect_us: u64,
     /// From the sent request to the upstream's response head.

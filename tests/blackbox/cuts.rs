@@ -87,10 +87,8 @@ fn a_request_cut_at_every_byte(io: Io) {
 fn an_answer_cut_at_every_byte(io: Io) {
     let upstream = mirror();
     let gateway = Gateway::before(&upstream, io);
-    let mut client = gateway.connect();
-    client.send(post("/v1/chat/completions", "Connection: close\r\n", BODY));
-    let length = client.drain().len() - "Connection: close\r\n".len();
-    assert!(length > 1000);
+    // The events alone; the head and however many chunk sizes there are come on top.
+    let length = wanted(BODY).len();
     among_others(&gateway, || {
         for cut in (0..length).step_by(3) {
             let mut client = gateway.connect();

@@ -55,5 +55,18 @@ fn a_changed_secret_is_a_change() {
 #[test]
 fn every_row_says_when_it_applies() {
     let at_start: Vec<String> = built().filter(|row| row.applies == Applies::Start).map(Row::name).collect();
-    assert_eq!(at_start, ["--access-log", "--listen", "--workers", "--io"]);
+    assert_eq!(
+        at_start,
+        [
+            "--access-log",
+            "--listen",
+            "--workers",
+            "--io",
+            "--enable-cache",
+            "--cache-dir",
+            "--cache-ttl",
+            "--cache-max-entries",
+            "--cache-memory"
+        ]
+    );
 }

@@ -252,7 +252,7 @@ pub fn stream(source: &mut Source) -> Stream {
     let mut maker = Maker {
         style: source.below(4),
         space: if source.one_in(3) { " " } else { "" },
-        line_end: source.pick(&["\n", "\n", "\n", "\r\n", "\r"]),
+        line_end: source.pick::<&str>(&["\n", "\n", "\n", "\r\n", "\r"]),
         ids: source.one_in(6),
         nth: 0,
         format,

@@ -12,6 +12,7 @@ use std::{
 use bytes::Bytes;
 
 use super::{
+    batch,
     flight::{End, Flight, Leader},
     follow::recorded,
 };
@@ -75,9 +76,13 @@ fn keep_answer(core: &Core, flight: &Arc<Flight>, tool_calls: bool) -> Job {
     let (flight, shared) = (Arc::clone(flight), Arc::clone(&core.shared));
     Box::new(move |answers| {
         if let Some(answer) = recorded(&flight, tool_calls).filter(|_| shared.flights.holds(&flight)) {
-            let mut bytes = Vec::new();
-            encode(&answer, &mut bytes);
-            answers.insert(flight.print, Bytes::from(bytes));
+            if flight.inputs.is_empty() || flight.inputs.len() != answer.vectors.len() {
+                let mut bytes = Vec::new();
+                encode(&answer, &mut bytes);
+                answers.insert(flight.print, Bytes::from(bytes));
+            } else {
+                batch::apart(&answer, &flight.inputs).for_each(|(print, bytes)| answers.insert(print, bytes));
+            }
             shared.cache.stored.fetch_add(1, Relaxed);
         }
         shared.flights.remove(&flight);
@@ -85,7 +90,7 @@ fn keep_answer(core: &Core, flight: &Arc<Flight>, tool_calls: bool) -> Job {
 }
 
 async fn run(core: &Rc<Core>, leader: Leader, errand: Errand) {
-    let mut pilot = Pilot { timer: core.deadlines.timer(-1), core: Rc::clone(core), leader };
+    let mut pilot = Pilot { timer: core.deadlines.timer(), core: Rc::clone(core), leader };
     let end = match call(&mut pilot, errand).await {
         Ok(announced) => End::Whole { announced },
         Err(failure) if pilot.leader.flight.head().is_some() => End::Cut(failure.kind),

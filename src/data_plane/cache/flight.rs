@@ -21,7 +21,7 @@ use crate::{
         exchange::Exchange,
         mailbox::Letter,
     },
-    policy::fingerprint::Fingerprint,
+    policy::fingerprint::{Fingerprint, Input},
     wire::answer,
 };
 
@@ -106,12 +106,22 @@ pub struct Head {
     pub status: u16,
 }
 
+/// What is asked for.
+pub struct Wish {
+    pub print: Fingerprint,
+    pub form: Form,
+    /// The texts of a batch to embed.
+    pub inputs: Box<[Input]>,
+}
+
 pub struct Flight {
     /// Names it on the cores.
     pub id: u64,
     pub print: Fingerprint,
     /// What whoever asked first wanted, so the form of the pieces.
     pub form: Form,
+    /// The texts of a batch to embed, which are kept one by one.
+    pub inputs: Box<[Input]>,
     /// The leader's core.
     home: usize,
     head: OnceLock<Head>,
@@ -133,12 +143,13 @@ pub struct Flight {
 impl Flight {
     /// A flight whose first follower is the caller's.
     #[must_use]
-    pub fn new(core: &Core, print: Fingerprint, form: Form, finishes: bool) -> (Arc<Self>, Leader) {
+    pub fn new(core: &Core, wish: &Wish, finishes: bool) -> (Arc<Self>, Leader) {
         let first = Piece::new(Box::default());
         let flight = Arc::new(Self {
             id: core.new_id(),
-            print,
-            form,
+            print: wish.print,
+            form: wish.form,
+            inputs: wish.inputs.clone(),
             home: core.index,
             head: OnceLock::new(),
             first: ArcSwapOption::new(Some(Arc::clone(&first))),

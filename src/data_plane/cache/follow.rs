@@ -14,6 +14,7 @@ use crate::{
         exchange::Exchange,
         failure::Failure,
         heading,
+        meter::Raised,
         relay::{self, Ending, Relay},
         send::late,
     },
@@ -46,6 +47,7 @@ pub async fn follow(
     let core = down.core;
     let mut follower = follower;
     core.meter.one(Metric::CacheFollowers);
+    let _follows = Raised::new(&core.meter, Metric::CacheFollowers);
     let followed = run(down, exchange, &mut follower, kind).await;
     core.meter.sub(Metric::CacheFollowers, 1);
     let id = follower.flight.id;
@@ -152,13 +154,8 @@ async fn live(
     let core = down.core;
     let mut relay = begin(down, exchange, head)?;
     let stream = relay.stream;
-    if stream {
-        core.meter.one(Metric::StreamsActive);
-    }
+    let _active = stream.then(|| Raised::new(&core.meter, Metric::StreamsActive));
     let result = pass_on(down, exchange, follower, &mut relay).await;
-    if stream {
-        core.meter.sub(Metric::StreamsActive, 1);
-    }
     relay::conclude(down, exchange, &relay, result).await
 }
 

@@ -3,8 +3,9 @@
 use std::{pin::Pin, rc::Rc, sync::Arc};
 
 use super::{
+    batch::Collected,
     fetch::{Errand, fly},
-    flight::{End, Follower, Form, Leader},
+    flight::{End, Follower, Form, Leader, Wish},
     registry::Boarded,
 };
 use crate::{
@@ -19,9 +20,9 @@ use crate::{
     },
     policy::{
         answers::{Answers, Hit},
-        fingerprint::{Fingerprint, Scope},
+        fingerprint::{Fingerprint, Fingerprinter, Input, Scope},
     },
-    wire::answer::{Kind, Outcome, Tier, knows_usage},
+    wire::answer::{Family, Kind, Outcome, Tier, knows_usage},
 };
 
 /// Where the answer comes from.
@@ -48,19 +49,20 @@ pub async fn lookup(down: &mut Downstream<'_>, exchange: &mut Exchange) -> Resul
         exchange.cache_says = Some(Outcome::Request);
         return Ok(Found::Nowhere);
     }
-    let Some(print) = fingerprint(down, exchange, &caching, &*answers, kind) else {
+    let Some((print, inputs)) = fingerprint(down, exchange, &caching, &*answers, kind) else {
         core.meter.one(Metric::CacheBypassed);
         exchange.cache_says = Some(Outcome::Bypass);
         return Ok(Found::Nowhere);
     };
     let form = Form::wanted(exchange, kind);
+    let wish = Wish { print, form, inputs };
     if caching.no_cache {
         // A fresh answer was asked for: nobody else's will do. It takes the place of what is stored.
         core.shared.flights.displace(print);
-    } else if let Some(hit) = stored(down, exchange, &answers, print).await?.filter(|hit| serves(hit, form)) {
+    } else if let Some(hit) = stored(down, exchange, &answers, &wish).await?.filter(|hit| serves(hit, form)) {
         return Ok(found(down, exchange, hit, kind));
     }
-    match core.shared.flights.board(core, print, form, exchange.snapshot.cache.finishes) {
+    match core.shared.flights.board(core, &wish, exchange.snapshot.cache.finishes) {
         Some(Boarded::Joined(follower)) => {
             core.meter.one(Metric::CacheJoined);
             exchange.cache_says = Some(Outcome::Hit { tier: Tier::Flight, age: 0, ttl: 0 });
@@ -115,7 +117,7 @@ fn fingerprint(
     caching: &Caching,
     answers: &dyn Answers,
     kind: Kind,
-) -> Option<Fingerprint> {
+) -> Option<(Fingerprint, Box<[Input]>)> {
     let scope = Scope {
         tenant: &caching.tenant,
         route: exchange.snapshot.upstream.url.as_bytes(),
@@ -125,10 +127,34 @@ fn fingerprint(
         sampled: exchange.snapshot.cache.sampled,
     };
     let body = &exchange.outgoing.body;
-    down.core.with_fingerprinter(|| answers.install_key(), |maker| maker.fingerprint(&scope, body)).ok()
+    let make = |maker: &mut Fingerprinter| {
+        let print = maker.fingerprint(&scope, body).ok()?;
+        let inputs = if kind.family() == Family::Embed { maker.inputs(&scope, body) } else { Vec::new() };
+        Some((print, inputs.into()))
+    };
+    down.core.with_fingerprinter(|| answers.install_key(), make)
 }
 
 async fn stored(
+    down: &mut Downstream<'_>,
+    exchange: &Exchange,
+    answers: &Arc<dyn Answers>,
+    wish: &Wish,
+) -> Result<Option<Hit>, Failure> {
+    if wish.inputs.is_empty() {
+        return one(down, exchange, answers, wish.print).await;
+    }
+    let mut collected = Collected::default();
+    for input in &wish.inputs {
+        let hit = one(down, exchange, answers, input.print).await?;
+        if hit.and_then(|hit| collected.add(&hit)).is_none() {
+            return Ok(None);
+        }
+    }
+    Ok(collected.finish())
+}
+
+async fn one(
     down: &mut Downstream<'_>,
     exchange: &Exchange,
     answers: &Arc<dyn Answers>,

@@ -4,6 +4,7 @@
 //! and writes what comes into a log that any number of clients read, each at its own pace, on whichever core it is. So
 //! the client that came first may leave, a slow one slows nobody, and identical questions cost one call.
 
+mod batch;
 pub mod fetch;
 pub mod flight;
 pub mod follow;

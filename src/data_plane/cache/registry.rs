@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use papaya::{HashMap, Operation};
 
-use super::flight::{Flight, Follower, Form, Leader};
+use super::flight::{Flight, Follower, Leader, Wish};
 use crate::{
     data_plane::core::{Core, Shared},
     policy::fingerprint::Fingerprint,
@@ -26,17 +26,17 @@ pub enum Boarded {
 impl Registry {
     /// Joins the flight of this fingerprint, or opens one.
     #[must_use]
-    pub fn board(&self, core: &Core, print: Fingerprint, form: Form, finishes: bool) -> Option<Boarded> {
+    pub fn board(&self, core: &Core, wish: &Wish, finishes: bool) -> Option<Boarded> {
         let flights = self.flights.pin();
         loop {
-            let standing = flights.get(&print).filter(|flight| flight.is_joinable());
+            let standing = flights.get(&wish.print).filter(|flight| flight.is_joinable());
             if let Some(follower) = standing.and_then(Flight::follow) {
                 return Some(Boarded::Joined(follower));
             }
-            let (flight, leader) = Flight::new(core, print, form, finishes);
+            let (flight, leader) = Flight::new(core, wish, finishes);
             let follower = flight.follow()?;
             // Whoever stands there now cannot be joined any more, or came in this very moment.
-            let outcome = flights.compute(print, |standing| match standing {
+            let outcome = flights.compute(wish.print, |standing| match standing {
                 Some((_, other)) if other.is_joinable() => Operation::Abort(()),
                 _ => Operation::Insert(Arc::clone(&flight)),
             });

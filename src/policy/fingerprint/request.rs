@@ -19,8 +19,13 @@ struct Part<'t, 'b> {
 const UNLISTED: &str = "?";
 const UNLISTED_OPTION: &str = "?options";
 
-/// Writes endpoint, model and every part that counts.
-pub(super) fn write(sink: &mut Sink, scope: &Scope<'_>, body: Value<'_, '_>) -> Result<(), Uncacheable> {
+/// Writes endpoint, model and every part that counts. `only`: as if this element were all that is to be embedded.
+pub(super) fn write(
+    sink: &mut Sink,
+    scope: &Scope<'_>,
+    body: Value<'_, '_>,
+    only: Option<usize>,
+) -> Result<(), Uncacheable> {
     sink.tag(scope.kind.family() as u8);
 
     let model = match scope.model {
@@ -40,7 +45,10 @@ pub(super) fn write(sink: &mut Sink, scope: &Scope<'_>, body: Value<'_, '_>) -> 
     for part in &parts {
         sink.tag(b'=');
         sink.text(part.name);
-        write_part(sink, part, scope.kind)?;
+        match (part.rule, only.and_then(|at| part.value.items().nth(at))) {
+            (Rule::Input, Some(item)) => one_or_many(sink, item)?,
+            _ => write_part(sink, part, scope.kind)?,
+        }
     }
     sink.tag(b'.');
     Ok(())

@@ -7,7 +7,7 @@ use crate::support::{After, Gateway, Io, Reply, Upstream, json_reply};
 
 use super::{cached, wait_until_stored};
 
-both_drivers![one_input_and_whole_batches, both_dialects_and_both_spellings];
+both_drivers![one_input_and_whole_batches, a_batch_of_known_texts_is_known, both_dialects_and_both_spellings];
 
 const OPENAI: &str = "/v1/embeddings";
 const OLLAMA: &str = "/api/embed";
@@ -72,6 +72,35 @@ fn one_input_and_whole_batches(io: Io) {
     }
     assert_eq!(upstream.requests().len(), 3);
     assert!(ask(&gateway, OPENAI, &json!(["a"])).field("age").is_some(), "a text and a list of it are the same");
+}
+
+fn a_batch_of_known_texts_is_known(io: Io) {
+    let upstream = upstream();
+    let gateway = cached(io, &upstream).start();
+    let known = |input: &Value| {
+        let wanted: Vec<_> = inputs(&json!({"input": input})).iter().map(|text| vector(text)).collect();
+        let reply = ask(&gateway, OPENAI, input);
+        assert_eq!(vectors(&reply), wanted, "{input}");
+        super::wait_until_quiet(&gateway);
+        reply.field("age").is_some()
+    };
+    assert!(!known(&json!(["a", "b", "c"])));
+    assert!(known(&json!("b")), "a text of a batch is known alone");
+    assert!(known(&json!(["c", "a"])), "in another order, and fewer");
+    assert!(known(&json!(["a", "a", "b", "a"])), "several times");
+    assert!(!known(&json!(["a", "d"])), "one unknown makes a request");
+    assert!(known(&json!(["d", "c"])));
+    assert!(!known(&json!("e")));
+    assert!(known(&json!(["e", "a"])), "what came alone serves in a batch");
+    let other = json!({"model": "e", "input": ["a", "b"], "dimensions": 2});
+    assert!(
+        gateway.post(OPENAI, &other.to_string()).field("age").is_none(),
+        "with another setting it is another vector"
+    );
+    assert_eq!(upstream.requests().len(), 4);
+    let many: Vec<_> = (0..300).map(|number| number.to_string()).collect();
+    assert!(!known(&json!(many)));
+    assert!(known(&json!(many)), "a very large batch is kept whole");
 }
 
 fn both_dialects_and_both_spellings(io: Io) {

@@ -28,32 +28,18 @@ pub(super) fn seconds(text: &str) -> Option<String> {
     Some(format!("{}s", text.trim()))
 }
 
-/// A header's name in lower case, its end left open by one `*`. Hop-by-hop and framing headers are the connection's own
-/// and never pass.
+/// A header's name in lower case, its end left open by one `*`. What may never pass is the response writer's knowledge.
 pub(super) fn header_pattern(text: &str) -> Result<String, String> {
-    const NEVER: &[&str] = &[
-        "connection",
-        "content-encoding",
-        "content-length",
-        "keep-alive",
-        "proxy-authenticate",
-        "proxy-connection",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-    ];
     let name = text.trim().to_ascii_lowercase();
-    let stem = name.strip_suffix('*').unwrap_or(&name);
-    let is_token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'+-.^_`|~".contains(&b);
-    if stem.is_empty() || !stem.bytes().all(is_token) || name.len() > 128 {
+    if name.len() > 128 {
         return Err("is no header name; write it like openai-version or x-request-*".to_owned());
     }
-    let passes = |never: &&&str| if name.ends_with('*') { never.starts_with(stem) } else { **never == name };
-    if let Some(never) = NEVER.iter().find(passes) {
-        return Err(format!("would let {never} pass, which belongs to the connection"));
+    match crate::wire::http::AllowList::with([name.as_str()]) {
+        Ok(_) => Ok(name),
+        Err(_) => Err("is no header name like openai-version or x-request-*, or names what belongs to the \
+                       connection, to cookies or to CORS and never passes"
+            .to_owned()),
     }
-    Ok(name)
 }
 
 pub(super) fn reasoning_field(text: &str) -> Result<String, String> {

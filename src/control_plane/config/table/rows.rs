@@ -314,7 +314,7 @@ pub static ROWS: &[Row] = &[
         flag: Some("body-timeout"),
         key: Some("timeouts.body"),
         default: Some("60s"),
-        help: "Limit of a client's request body, from the end of its head",
+        help: "Limit of a request body that is read whole; of a streamed upload, of its silence",
         kind: duration(SECOND, DAY, |settings, ms| settings.timeouts.body_ms = ms),
         ..TIMEOUT
     },
