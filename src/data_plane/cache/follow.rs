@@ -46,10 +46,8 @@ pub async fn follow(
 ) -> Result<Followed, Failure> {
     let core = down.core;
     let mut follower = follower;
-    core.meter.one(Metric::CacheFollowers);
     let _follows = Raised::new(&core.meter, Metric::CacheFollowers);
     let followed = run(down, exchange, &mut follower, kind).await;
-    core.meter.sub(Metric::CacheFollowers, 1);
     let id = follower.flight.id;
     follower.leave(core);
     core.forget_flight(id);
