@@ -10,7 +10,8 @@ fn inputs(text: &str) -> Inputs {
     let mut parts = text.split('\0');
     let file = parts.next().unwrap_or_default().to_owned();
     let names = ["THINKGATE_LISTEN", "THINKGATE_TIMEOUT", "THINKGATE_THINK_PROFILES", "OLLAMA_URL", "PORT"];
-    let environment: Environment = names.iter().zip(parts).map(|(name, value)| ((*name).to_owned(), value.to_owned())).collect();
+    let environment: Environment =
+        names.iter().zip(parts).map(|(name, value)| ((*name).to_owned(), value.to_owned())).collect();
     Inputs { environment, text: Some(file), ..Inputs::default() }
 }
 

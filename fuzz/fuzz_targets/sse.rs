@@ -52,7 +52,8 @@ fuzz_target!(|data: &[u8]| {
         return;
     }
     let events = whole.0.iter().filter(|(kind, _)| *kind == b'e').map(|(_, bytes)| (fields(bytes), bytes));
-    let values: Vec<Vec<u8>> = events.filter(|(f, _)| f.data_lines > 0).map(|(f, bytes)| f.data.of(bytes).to_vec()).collect();
+    let values: Vec<Vec<u8>> =
+        events.filter(|(f, _)| f.data_lines > 0).map(|(f, bytes)| f.data.of(bytes).to_vec()).collect();
     let plain: Vec<Vec<u8>> = oracle::sse_events(text).into_iter().map(|(_, data)| data).collect();
     assert_eq!(values.len(), plain.len());
     assert!(values.iter().zip(&plain).all(|(value, plain)| plain.starts_with(value)));

@@ -38,6 +38,11 @@ pub const WHOLE_BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// A request body that is taken in whole to learn its model and to be able to send it again; a larger one is streamed.
 /// Chats with several images stay below it.
 pub const COLLECTED_BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// All bodies together that one core holds whole, requests and answers: a dozen of the largest, or a quarter of a million
+/// ordinary chats. Past it requests get 503 and answers pass unfiltered, which says so.
+pub const HELD_BODY_BYTES_MAX: usize = 256 * 1024 * 1024;
+/// Connections past a core's limit that are still told so with a 503; beyond them they are only closed.
+pub const TURNED_AWAY_MAX: usize = 64;
 
 /// One configuration file, and one structured value in an environment variable. The largest sensible file (a thousand
 /// model rules) is a tenth of it.
@@ -107,3 +112,6 @@ pub const CACHE_CLOSE_MS_MAX: u64 = 5_000;
 pub const FLIGHT_LAG_BYTES_MAX: u64 = 1024 * 1024;
 /// A flight's log that can still be joined from its start, and kept; past it only those who follow already go on.
 pub const FLIGHT_LOG_BYTES_MAX: u64 = 8 * 1024 * 1024;
+
+/// Models whose filter rules a core remembers; past it, it forgets them all and starts anew.
+pub const VERDICTS_MAX: usize = 256;

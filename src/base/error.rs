@@ -52,6 +52,8 @@ kinds! {
     HeadTooLarge, "head_too_large", 431, Downstream, Never, "invalid_request_error", "headers_too_large", "The request head is too large.";
     /// Seen only in logs and metrics: nobody is left to read an answer.
     ClientGone, "client_gone", 499, Downstream, Never, "invalid_request_error", "client_gone", "The client closed the connection.";
+    /// It stopped taking its answer: seen only in logs and metrics.
+    ClientStalled, "client_stalled", 499, Downstream, Never, "invalid_request_error", "client_stalled", "The client stopped reading.";
     Internal, "internal", 500, Gateway, Never, "server_error", "internal_error", "The gateway failed while handling this request.";
     NotImplemented, "not_implemented", 501, Downstream, Never, "invalid_request_error", "not_implemented", "The gateway does not implement this.";
     ConnectFailed, "connect_failed", 502, Upstream, Unsent, "server_error", "upstream_unreachable", "The upstream could not be reached.";

@@ -108,6 +108,7 @@ fn open(
         line: logged.then(|| format!("{} {}", head.method_text, head.path).into()),
         id,
         outgoing: Outgoing { head: upstream_head, body: Vec::new(), framing: head.framing },
+        charge: core.budget.open(),
         decoder,
         came_whole: false,
         think_header,

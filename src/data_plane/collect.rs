@@ -49,6 +49,10 @@ async fn more(down: &mut Downstream<'_>, exchange: &mut Exchange, due: Micros) -
 fn take(down: &mut Downstream<'_>, exchange: &mut Exchange) -> Result<(), Failure> {
     let decoded = exchange.decoder.decode_in_place(down.input.bytes_mut())?;
     within_limit(exchange)?;
+    exchange
+        .charge
+        .draw(decoded.payload)
+        .map_err(|_| Failure::with(Kind::Overloaded, "too many bodies are held at this moment"))?;
     if exchange.outgoing.body.capacity() == 0 {
         exchange.outgoing.body = down.core.buffers.take();
     }

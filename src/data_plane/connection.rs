@@ -32,9 +32,14 @@ use crate::{
 use std::sync::atomic::Ordering::Relaxed;
 
 /// Serves one connection to its end. A panic ends this connection and nothing else; it is counted.
-pub async fn serve(core: Rc<Core>, socket: Socket, peer: SocketAddr) {
+/// `turned_away`: there is no room for it; it is told so and closed.
+pub async fn serve(core: Rc<Core>, socket: Socket, peer: SocketAddr, turned_away: bool) {
     let _open = Raised::new(&core.meter, Metric::ConnectionsOpen);
-    let survived = Caught::new(run(&core, &socket, peer)).await;
+    let survived = if turned_away {
+        Caught::new(turn_away(&core, &socket, peer)).await
+    } else {
+        Caught::new(run(&core, &socket, peer)).await
+    };
     if !survived {
         core.meter.one(Metric::ConnectionPanics);
     }
@@ -87,6 +92,17 @@ async fn run(core: &Core, socket: &Socket, peer: SocketAddr) {
         }
     }
     if after == After::Linger {
+        down.linger().await;
+    }
+    down.meter_bytes();
+}
+
+/// Waits for a head, so that the answer has a question, and says that there is no room.
+async fn turn_away(core: &Core, socket: &Socket, peer: SocketAddr) {
+    let arrival = pin!(Armed::new(|| socket.readable()));
+    let mut down = Downstream::new(core, socket, arrival, peer);
+    down.timer.set(core.clock.now() + LATE_US);
+    if down.arrival().await.is_ok() && refuse(&mut down, Kind::Overloaded, Dialect::OpenAi, "").await == After::Linger {
         down.linger().await;
     }
     down.meter_bytes();

@@ -11,12 +11,12 @@ use std::{
     task::Waker,
 };
 
-use super::plan::VERDICTS_MAX;
 use super::{
-    buffers::Buffers, cache::registry::Registry, clock::Clock, deadline::Deadlines, driver::Driver, journal::Journal,
-    mailbox::Sender, meter::Meter, pool::Pool,
+    budget::Budget, buffers::Buffers, cache::registry::Registry, clock::Clock, deadline::Deadlines, driver::Driver,
+    journal::Journal, mailbox::Sender, meter::Meter, pool::Pool,
 };
 use crate::{
+    base::bounds::VERDICTS_MAX,
     policy::{
         answers::Answers,
         fingerprint::{Fingerprinter, InstallKey},
@@ -101,6 +101,8 @@ pub struct Core {
     pub clock: Clock,
     pub deadlines: Rc<Deadlines>,
     pub buffers: Buffers,
+    /// Bodies that are held whole.
+    pub budget: Budget,
     pub pool: Pool,
     pub journal: Journal,
     pub scratch: RefCell<Scratch>,
@@ -139,6 +141,7 @@ impl Core {
             clock,
             deadlines,
             buffers: Buffers::default(),
+            budget: Budget::default(),
             pool: Pool::default(),
             journal,
             scratch: RefCell::new(Scratch {

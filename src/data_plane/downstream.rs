@@ -12,6 +12,7 @@ use std::{
     task::{Context, Poll},
 };
 
+pub use super::guard::Interrupt;
 use super::{
     core::Core,
     deadline::{self, Due, Ended, Timer},
@@ -23,14 +24,6 @@ use crate::base::metric::Metric;
 
 /// Slices in one call; past it they are copied together. Far below the kernel's 1,024.
 const SLICES_MAX: usize = 64;
-
-/// Why a wait ended early.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Interrupt {
-    /// The client closed its side or the connection broke. A half-close counts: it cannot be told from a full one.
-    ClientGone,
-    Due,
-}
 
 /// The connection can carry nothing more to the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::{
-    clock::Micros,
+    budget::Charge,
+    clock::{Clock, Micros},
     meter::Outcome,
     send::{Outgoing, Pace},
 };
@@ -41,6 +42,8 @@ pub struct Exchange {
     pub id: RequestId,
 
     pub outgoing: Outgoing,
+    /// What the request's body, and then an answer's that is edited whole, has drawn of the core's budget.
+    pub charge: Charge,
     pub decoder: BodyDecoder,
     /// The head came with its whole body: what happens until it is sent is the gateway's own time.
     pub came_whole: bool,
@@ -78,6 +81,13 @@ impl Exchange {
     #[must_use]
     pub fn is_repeatable(&self) -> bool {
         self.decoder.is_done() && self.endpoint.is_repeatable(self.method)
+    }
+
+    /// So many bytes of the body are about to be written: the first of them has its moment kept.
+    pub fn show(&mut self, bytes: usize, clock: &Clock) {
+        if bytes > 0 && self.first_visible == 0 {
+            self.first_visible = clock.now();
+        }
     }
 
     /// The limits of sending it.

@@ -122,7 +122,7 @@ async fn answer_head(down: &mut Downstream<'_>, exchange: &mut Exchange, channel
             break relay;
         }
         // Only an interim answer can have been written here.
-        down.flush().await.map_err(|interrupt| late(down.core, exchange.total_due, interrupt, Kind::IdleTimeout))?;
+        down.flush().await.map_err(|interrupt| Failure::interrupted(interrupt, Kind::ClientStalled))?;
     };
     Ok(Begun { channel, relay })
 }

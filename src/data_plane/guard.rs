@@ -2,7 +2,15 @@
 
 use std::{future::Future, pin::Pin};
 
-use super::{core::Core, deadline::Timer, downstream::Interrupt};
+use super::{core::Core, deadline::Timer};
+
+/// Why a wait ended early.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Interrupt {
+    /// The client closed its side or the connection broke. A half-close counts: it cannot be told from a full one.
+    ClientGone,
+    Due,
+}
 
 /// What the steps towards an upstream need of their caller: a core, a deadline, and a way to wait that ends when nobody
 /// is left who wants the answer.

@@ -88,6 +88,7 @@ impl Heading {
             }
         };
         exchange.outgoing.forget(core);
+        exchange.charge.give_back();
         relay.hold_head_if_collecting(&data[start..at], write);
         relay.body(down, exchange, write, &mut data[at..], think)?;
         Ok(Some(relay))

@@ -10,7 +10,7 @@ use super::{
     mailbox::Letter,
     socket::{Acceptor, Socket},
 };
-use crate::base::metric::Metric;
+use crate::base::{bounds::TURNED_AWAY_MAX, metric::Metric};
 
 /// Connections taken between two looks at everything else.
 const ACCEPTS_A_TURN: usize = 64;
@@ -83,14 +83,17 @@ fn place(core: &Rc<Core>, fd: OwnedFd, peer: SocketAddr) {
 /// Starts to serve a connection that is already counted in this core's load.
 pub fn serve(core: &Rc<Core>, fd: OwnedFd, peer: SocketAddr) {
     let load = &core.seat().load;
-    if load.load(Relaxed) > core.shared.connections_max {
-        load.fetch_sub(1, Relaxed);
+    let over = load.load(Relaxed).saturating_sub(core.shared.connections_max);
+    if over > 0 {
         core.meter.one(Metric::ConnectionsRefused);
+    }
+    if over > TURNED_AWAY_MAX {
+        load.fetch_sub(1, Relaxed);
         return;
     }
     match Socket::adopt(fd) {
         Ok(socket) => {
-            monoio::spawn(connection::serve(Rc::clone(core), socket, peer));
+            monoio::spawn(connection::serve(Rc::clone(core), socket, peer, over > 0));
         }
         Err(_) => {
             load.fetch_sub(1, Relaxed);

@@ -2,6 +2,7 @@
 //! from another thread, blocks, resolves a name or touches a file.
 
 // Primitives.
+pub mod budget;
 pub mod buffers;
 pub mod channel;
 pub mod clock;

@@ -9,8 +9,6 @@ use crate::{
     },
 };
 
-/// Models whose verdict a core remembers; past it, it forgets them all and starts anew.
-pub const VERDICTS_MAX: usize = 256;
 /// A longer name is not looked up: none is, and it would only fill the table.
 const MODEL_BYTES_MAX: usize = 256;
 

@@ -135,7 +135,7 @@ async fn run(
         let idle_due = (now + limits.idle_us).min(exchange.total_due);
         if down.is_behind() {
             down.timer.set(idle_due);
-            down.flush().await.map_err(|interrupt| late(down.core, exchange, interrupt))?;
+            down.flush().await.map_err(|interrupt| Failure::interrupted(interrupt, Kind::ClientStalled))?;
         }
         if relay.done {
             return Ok(());
@@ -152,7 +152,7 @@ async fn run(
                 Ok(Err(error)) => return Err(Failure::with(Kind::UpstreamCut, error)),
                 Err(Interrupt::Due) if beat_due <= down.core.clock.now() && beat_due < idle_due => {
                     relay.beat(down)?;
-                    down.flush().await.map_err(|interrupt| late(down.core, exchange, interrupt))?;
+                    down.flush().await.map_err(|interrupt| Failure::interrupted(interrupt, Kind::ClientStalled))?;
                 }
                 Err(interrupt) => return Err(late(down.core, exchange, interrupt)),
             }
@@ -283,29 +283,23 @@ impl Relay {
     ) -> Result<(), Failure> {
         let trailers = self.decoder.trailers();
         self.done = last;
-        if !payload.is_empty() && exchange.first_visible == 0 && !matches!(self.mode, Mode::Filter(_)) {
-            exchange.first_visible = down.core.clock.now();
-        }
         match &mut self.mode {
             Mode::Pass | Mode::Unfiltered(_) => {
+                exchange.show(payload.len(), &down.core.clock);
                 let framing = if self.headless { Framing::None } else { self.framing };
                 push(down, framing, write, Body::Plain(payload), trailers, last)?;
             }
             Mode::Filter(filter) => {
                 think.clear();
                 if filter.bypass() && !last {
-                    if exchange.first_visible == 0 {
-                        exchange.first_visible = down.core.clock.now();
-                    }
+                    exchange.show(payload.len(), &down.core.clock);
                     push(down, self.framing, write, Body::Plain(payload), trailers, last)?;
                     return Ok(());
                 }
                 filter.feed(payload, think);
                 if !think.is_empty() {
                     self.last_write = down.core.clock.now();
-                    if exchange.first_visible == 0 {
-                        exchange.first_visible = self.last_write;
-                    }
+                    exchange.show(think.len(), &down.core.clock);
                 }
                 if !last {
                     push(down, self.framing, write, Body::Edited { input: payload, out: think }, &[], false)?;
@@ -334,10 +328,11 @@ impl Relay {
         think: &mut Out,
     ) -> Result<(), Failure> {
         let Mode::Collect(collected) = &mut self.mode else { return Ok(()) };
+        let mut too_large = false;
         if !last || !collected.body.is_empty() {
             collected.body.extend_from_slice(payload);
+            too_large = collected.body.len() > WHOLE_BODY_BYTES_MAX || exchange.charge.draw(payload.len()).is_err();
         }
-        let too_large = collected.body.len() > WHOLE_BODY_BYTES_MAX;
         if !last && !too_large {
             return Ok(());
         }
@@ -356,9 +351,7 @@ impl Relay {
         collected.edited = Some(think.len());
         account::think(down.core, exchange, &stats);
         self.write_late_head(write, exchange, &head, down.core)?;
-        if exchange.first_visible == 0 {
-            exchange.first_visible = down.core.clock.now();
-        }
+        exchange.show(think.len(), &down.core.clock);
         Ok(push(down, self.framing, write, Body::Edited { input: body, out: think }, &[], last)?)
     }
 

@@ -88,7 +88,7 @@ async fn conclude(down: &mut Downstream<'_>, exchange: &mut Exchange, ending: En
         Ending::Complete => Outcome::Complete,
         Ending::Cut(kind) => {
             down.core.meter.error(kind);
-            if kind == Kind::ClientGone { Outcome::ClientGone } else { Outcome::Cut }
+            if matches!(kind, Kind::ClientGone | Kind::ClientStalled) { Outcome::ClientGone } else { Outcome::Cut }
         }
     };
     exchange.settled = Some(outcome);

@@ -19,7 +19,7 @@ def text_of(stream):
 
 
 def plain():
-    answer = client().chat.completions.create(model=MODEL, messages=ASK)
+    answer = client().chat.completions.create(model=MODEL, messages=ASK, temperature=0)
     text = answer.choices[0].message.content
     assert text and "think>" not in text, text
     assert answer.choices[0].finish_reason == "stop" and answer.usage.completion_tokens > 0
@@ -45,12 +45,12 @@ def same():
 
 
 def keep():
-    kept = text_of(client(default_headers={"X-Think": "keep"}).chat.completions.create(model=MODEL, messages=ASK, stream=True))
+    kept = text_of(client(default_headers={"X-Think": "keep"}).chat.completions.create(model=MODEL, messages=ASK, temperature=0, stream=True))
     assert kept.startswith("<think>") and "</think>" in kept, kept
 
 
 def separate():
-    chunks = client(default_headers={"X-Think": "separate"}).chat.completions.create(model=MODEL, messages=ASK, stream=True)
+    chunks = client(default_headers={"X-Think": "separate"}).chat.completions.create(model=MODEL, messages=ASK, temperature=0, stream=True)
     reasoning, text = "", ""
     for chunk in chunks:
         if chunk.choices:
@@ -63,7 +63,7 @@ def separate():
 
 def bases():
     for base in ["", "/v1", "/v1/", "/v1/v1", "/v1/chat/completions", "/api/v1"]:
-        answer = client(base).chat.completions.create(model=MODEL, messages=ASK)
+        answer = client(base).chat.completions.create(model=MODEL, messages=ASK, temperature=0)
         assert answer.choices[0].message.content, base
 
 
@@ -89,7 +89,7 @@ def parallel():
 def leave():
     """Goes away in the middle of a stream; whoever started this looks at the upstream."""
     for _ in range(3):
-        chunks = client().chat.completions.create(model=MODEL, messages=ASK, stream=True, max_tokens=2000, extra_body=LONG)
+        chunks = client().chat.completions.create(model=MODEL, messages=ASK, temperature=0, stream=True, max_tokens=2000, extra_body=LONG)
         for number, _chunk in enumerate(chunks):
             if number == 5:
                 break
@@ -121,12 +121,12 @@ def completions():
 def tools():
     parameters = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
     offered = [{"type": "function", "function": {"name": "weather", "description": "of a city", "parameters": parameters}}]
-    answer = client().chat.completions.create(model=MODEL, messages=ASK, tools=offered)
+    answer = client().chat.completions.create(model=MODEL, messages=ASK, temperature=0, tools=offered)
     call = answer.choices[0].message.tool_calls[0]
     assert call.function.name == "weather" and "Paris" in call.function.arguments, call
     assert answer.choices[0].finish_reason == "tool_calls"
     name, arguments = "", ""
-    for chunk in client().chat.completions.create(model=MODEL, messages=ASK, tools=offered, stream=True):
+    for chunk in client().chat.completions.create(model=MODEL, messages=ASK, temperature=0, tools=offered, stream=True):
         for piece in (chunk.choices[0].delta.tool_calls or []) if chunk.choices else []:
             name += piece.function.name or ""
             arguments += piece.function.arguments or ""
@@ -135,7 +135,7 @@ def tools():
 
 def unknown():
     try:
-        client().chat.completions.create(model="no-such-model", messages=ASK)
+        client().chat.completions.create(model="no-such-model", messages=ASK, temperature=0)
     except openai.NotFoundError as error:
         assert error.code == "model_not_found", error
     else:
@@ -145,7 +145,7 @@ def unknown():
 def silence():
     """The upstream thinks for seconds; the gateway's signs of life must not disturb the client."""
     started = time.monotonic()
-    text = text_of(client().chat.completions.create(model=MODEL, messages=ASK, stream=True))
+    text = text_of(client().chat.completions.create(model=MODEL, messages=ASK, temperature=0, stream=True))
     assert text == "the answer", text
     assert time.monotonic() - started > 2
 
@@ -153,7 +153,7 @@ def silence():
 def broken():
     """The upstream goes silent in the middle: an error, not a short answer."""
     try:
-        text = text_of(client().chat.completions.create(model=MODEL, messages=ASK, stream=True))
+        text = text_of(client().chat.completions.create(model=MODEL, messages=ASK, temperature=0, stream=True))
     except openai.APIError as error:
         assert "stopped sending" in str(error) or "in time" in str(error), error
     else:
@@ -162,7 +162,7 @@ def broken():
 
 def down():
     try:
-        client().chat.completions.create(model=MODEL, messages=ASK)
+        client().chat.completions.create(model=MODEL, messages=ASK, temperature=0)
     except openai.InternalServerError as error:
         assert error.status_code == 502 and error.code == "upstream_unreachable", error
     else:
