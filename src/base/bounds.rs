@@ -115,3 +115,10 @@ pub const FLIGHT_LOG_BYTES_MAX: u64 = 8 * 1024 * 1024;
 
 /// Models whose filter rules a core remembers; past it, it forgets them all and starts anew.
 pub const VERDICTS_MAX: usize = 256;
+
+/// A stored answer that is written at once, and then remembered as it was written; larger ones go out in pieces.
+pub const FINISHED_BYTES_MAX: usize = 64 * 1024;
+/// Requests whose answers a core remembers as they were written; the slot is found by a hash of the request's bytes.
+pub const RECALL_SLOTS: usize = 1024;
+/// Bytes of those requests and answers, for each core.
+pub const RECALL_BYTES_MAX: usize = 8 * 1024 * 1024;

@@ -12,8 +12,16 @@ use std::{
 };
 
 use super::{
-    budget::Budget, buffers::Buffers, cache::registry::Registry, clock::Clock, deadline::Deadlines, driver::Driver,
-    journal::Journal, mailbox::Sender, meter::Meter, pool::Pool,
+    budget::Budget,
+    buffers::Buffers,
+    cache::{recall::Recall, registry::Registry},
+    clock::Clock,
+    deadline::Deadlines,
+    driver::Driver,
+    journal::Journal,
+    mailbox::Sender,
+    meter::Meter,
+    pool::Pool,
 };
 use crate::{
     base::bounds::VERDICTS_MAX,
@@ -117,6 +125,8 @@ pub struct Core {
     sleepers: RefCell<HashMap<u64, Vec<Waker>>>,
     /// Upstream calls for followers, which outlive the connection that began them.
     pub flying: Cell<usize>,
+    /// Requests that were answered from the cache, with their answers as they were written.
+    pub recall: RefCell<Recall>,
     /// Made when the first request of a gateway with a cache comes.
     fingerprinter: RefCell<Option<Fingerprinter>>,
 }
@@ -157,6 +167,7 @@ impl Core {
             verdicts: RefCell::default(),
             sleepers: RefCell::default(),
             flying: Cell::new(0),
+            recall: RefCell::default(),
             fingerprinter: RefCell::default(),
         })
     }
@@ -175,6 +186,7 @@ impl Core {
 
     pub fn take_snapshot(&self, snapshot: Arc<Snapshot>) {
         self.verdicts.borrow_mut().clear();
+        self.recall.borrow_mut().forget();
         *self.snapshot.borrow_mut() = snapshot;
     }
 

@@ -7,6 +7,7 @@ use super::{
     fetch::{Errand, fly},
     flight::{End, Follower, Form, Leader, Wish},
     registry::Boarded,
+    stored::says,
 };
 use crate::{
     base::{error::Kind as Fault, metric::Metric},
@@ -29,7 +30,12 @@ use crate::{
 pub enum Found {
     /// The upstream, for this client alone.
     Nowhere,
-    Stored(Hit, Kind),
+    Stored {
+        hit: Hit,
+        kind: Kind,
+        /// Names the entry, if the answer is one entry's.
+        print: Option<Fingerprint>,
+    },
     Flying(Follower, Kind),
 }
 
@@ -60,7 +66,7 @@ pub async fn lookup(down: &mut Downstream<'_>, exchange: &mut Exchange) -> Resul
         // A fresh answer was asked for: nobody else's will do. It takes the place of what is stored.
         core.shared.flights.displace(print);
     } else if let Some(hit) = stored(down, exchange, &answers, &wish).await?.filter(|hit| serves(hit, form)) {
-        return Ok(found(down, exchange, hit, kind));
+        return Ok(found(down, exchange, hit, &wish, caching));
     }
     match core.shared.flights.board(core, &wish, exchange.snapshot.cache.finishes) {
         Some(Boarded::Joined(follower)) => {
@@ -76,7 +82,7 @@ pub async fn lookup(down: &mut Downstream<'_>, exchange: &mut Exchange) -> Resul
                 leader.flight.finish(core, End::Moot);
                 core.shared.flights.remove(&leader.flight);
                 follower.leave(core);
-                return Ok(found(down, exchange, hit, kind));
+                return Ok(found(down, exchange, hit, &wish, caching));
             }
             core.meter.one(Metric::CacheMissed);
             exchange.cache_says =
@@ -93,10 +99,11 @@ fn serves(hit: &Hit, form: Form) -> bool {
     !form.tells_usage() || knows_usage(&hit.answer)
 }
 
-fn found(down: &Downstream<'_>, exchange: &mut Exchange, hit: Hit, kind: Kind) -> Found {
+fn found(down: &Downstream<'_>, exchange: &mut Exchange, hit: Hit, wish: &Wish, caching: Box<Caching>) -> Found {
     down.core.meter.one(if hit.tier == Tier::Memory { Metric::CacheMemoryHits } else { Metric::CacheDiskHits });
-    exchange.cache_says = Some(Outcome::Hit { tier: hit.tier, age: hit.age, ttl: hit.ttl });
-    Found::Stored(hit, kind)
+    exchange.cache_says = Some(says(&hit));
+    exchange.caching = Some(caching);
+    Found::Stored { hit, kind: wish.form.kind, print: wish.inputs.is_empty().then_some(wish.print) }
 }
 
 /// Starts the leader with a copy of the request: the client's own is kept in case it has to ask for itself.

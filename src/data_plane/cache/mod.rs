@@ -10,5 +10,7 @@ pub mod flight;
 pub mod follow;
 pub mod hit;
 pub mod lookup;
+pub mod recall;
 mod refusal;
 pub mod registry;
+pub mod stored;
