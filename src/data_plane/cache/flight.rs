@@ -93,6 +93,12 @@ impl Form {
         }
     }
 
+    /// The same stream, but for the counts at its end, which `wanted` does not want.
+    #[must_use]
+    pub fn is_but_for_usage(&self, wanted: &Self) -> bool {
+        self.stream && self.usage && !wanted.usage && Self { usage: false, ..*self } == *wanted
+    }
+
     /// An answer of this form says how many tokens there were; only an OpenAI stream may leave that out.
     #[must_use]
     pub fn tells_usage(&self) -> bool {
@@ -189,6 +195,12 @@ impl Flight {
     #[must_use]
     pub fn is_joinable(&self) -> bool {
         !self.is_abandoned() && matches!(self.end(), None | Some(End::Whole { .. })) && self.first.load().is_some()
+    }
+
+    /// [`Self::is_joinable`], and what comes is enough for this wish: counts that nobody asked for will not come.
+    #[must_use]
+    pub fn serves(&self, wish: &Wish) -> bool {
+        self.is_joinable() && (self.form.tells_usage() || !wish.form.tells_usage())
     }
 
     /// The last follower has left, and with it the reason to go on. Without followers only the cache is one, and an

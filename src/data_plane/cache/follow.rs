@@ -5,6 +5,7 @@ use std::{future::poll_fn, pin::pin, sync::Arc};
 use super::{
     flight::{End, Flight, Follower, Form, News},
     refusal,
+    strain::Strain,
 };
 use crate::{
     base::{error::Kind as Fault, metric::Metric},
@@ -72,8 +73,9 @@ async fn run(
     }
     let Some(head) = flight.head() else { return Err(Failure::of(Fault::Internal)) };
     let wanted = Form::wanted(exchange, kind);
-    if flight.form == wanted || (flight.form.kind == kind && head.status != 200) {
-        return live(down, exchange, follower, &head.bytes).await.map(Followed::Ended);
+    let strain = flight.form.is_but_for_usage(&wanted).then(Strain::default);
+    if flight.form == wanted || (flight.form.kind == kind && head.status != 200) || strain.is_some() {
+        return live(down, exchange, follower, &head.bytes, strain).await.map(Followed::Ended);
     }
     // Another form is wanted, which can only be made of the whole.
     while flight.end().is_none() {
@@ -148,12 +150,14 @@ async fn live(
     exchange: &mut Exchange,
     follower: &mut Follower,
     head: &[u8],
+    strain: Option<Strain>,
 ) -> Result<Ending, Failure> {
     let core = down.core;
     let mut relay = begin(down, exchange, head)?;
+    let strain = strain.filter(|_| relay.stream);
     let stream = relay.stream;
     let _active = stream.then(|| Raised::new(&core.meter, Metric::StreamsActive));
-    let result = pass_on(down, exchange, follower, &mut relay).await;
+    let result = pass_on(down, exchange, follower, &mut relay, strain).await;
     relay::conclude(down, exchange, &relay, result).await
 }
 
@@ -177,6 +181,7 @@ async fn pass_on(
     exchange: &mut Exchange,
     follower: &mut Follower,
     relay: &mut Relay,
+    mut strain: Option<Strain>,
 ) -> Result<(), Failure> {
     let core = down.core;
     let limits = exchange.snapshot.limits;
@@ -194,7 +199,7 @@ async fn pass_on(
         if follower.is_lost() {
             return Err(Failure::with(Fault::Overloaded, "too far behind the others"));
         }
-        if pass_some(down, exchange, follower, relay)? {
+        if pass_some(down, exchange, follower, relay, strain.as_mut())? {
             continue;
         }
         let beat_due = relay.beat_due(heartbeat);
@@ -214,6 +219,7 @@ fn pass_some(
     exchange: &mut Exchange,
     follower: &mut Follower,
     relay: &mut Relay,
+    strain: Option<&mut Strain>,
 ) -> Result<bool, Failure> {
     let core = down.core;
     let mut scratch = core.scratch.borrow_mut();
@@ -256,6 +262,14 @@ fn pass_some(
     if bytes.is_empty() && !last {
         return Ok(false);
     }
+    let mut strained = Vec::new();
+    let bytes = match strain {
+        Some(strain) => {
+            strain.feed(bytes, last, &mut strained);
+            &strained
+        }
+        None => bytes,
+    };
     if last && let Some(End::Cut(kind)) = follower.flight.end() {
         relay.piece(down, exchange, write, bytes, false, think)?;
         relay.flush_filter(down, write, think)?;

@@ -14,3 +14,4 @@ pub mod recall;
 mod refusal;
 pub mod registry;
 pub mod stored;
+mod strain;

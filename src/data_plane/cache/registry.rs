@@ -29,15 +29,15 @@ impl Registry {
     pub fn board(&self, core: &Core, wish: &Wish, finishes: bool) -> Option<Boarded> {
         let flights = self.flights.pin();
         loop {
-            let standing = flights.get(&wish.print).filter(|flight| flight.is_joinable());
+            let standing = flights.get(&wish.print).filter(|flight| flight.serves(wish));
             if let Some(follower) = standing.and_then(Flight::follow) {
                 return Some(Boarded::Joined(follower));
             }
             let (flight, leader) = Flight::new(core, wish, finishes);
             let follower = flight.follow()?;
-            // Whoever stands there now cannot be joined any more, or came in this very moment.
+            // Whoever stands there now cannot serve us, or came in this very moment.
             let outcome = flights.compute(wish.print, |standing| match standing {
-                Some((_, other)) if other.is_joinable() => Operation::Abort(()),
+                Some((_, other)) if other.serves(wish) => Operation::Abort(()),
                 _ => Operation::Insert(Arc::clone(&flight)),
             });
             if !matches!(outcome, papaya::Compute::Aborted(())) {

@@ -11,7 +11,8 @@ both_drivers![
     text_is_the_same_in_every_form,
     calls_are_the_same_in_every_form,
     joiners_get_it_in_their_own_form,
-    usage_is_sent_to_who_asked
+    usage_is_sent_to_who_asked,
+    who_wants_usage_does_not_wait_for_who_does_not
 ];
 
 const TEXT: &str = "Grüße, \"Welt\" 🦀\n\ttab \\ slash / \u{7f} and <b>more</b> than one event can hold, so that it is cut into several on its \
@@ -214,4 +215,36 @@ fn usage_is_sent_to_who_asked(io: Io) {
         assert!(gateway.post(CHAT, body).field("age").is_some(), "now it serves both");
     }
     assert_eq!(silent.requests().len(), 2);
+}
+
+fn who_wants_usage_does_not_wait_for_who_does_not(io: Io) {
+    let gate = super::joins::Gate::default();
+    let open = gate.clone();
+    let upstream = Upstream::start(move |conn, request| {
+        let usage = String::from_utf8_lossy(&request.body).contains("include_usage");
+        conn.send(stream_head("text/event-stream"));
+        conn.send(chunk(event(&json!({"content": "half"}), None)));
+        if !usage {
+            open.wait(1);
+        }
+        conn.send(chunk(event(&json!({}), Some("stop"))));
+        if usage {
+            let usage = json!({"prompt_tokens": 11, "completion_tokens": 7, "total_tokens": 18});
+            conn.send(chunk(format!("data: {}\n\n", json!({"choices": [], "usage": usage}))));
+        }
+        conn.send(chunk("data: [DONE]\n\n"));
+        conn.send(b"0\r\n\r\n");
+        After::Keep
+    });
+    let gateway = cached(io, &upstream).start();
+    let mut first = begin(&gateway, CHAT, &question("q", true));
+    upstream.wait_for_requests(1);
+    // The first still hangs; this one gets its answer, and the cache the better entry.
+    assert_eq!(told(&gateway.post(CHAT, &ask(FORMS[0], "q"))).usage, Some((11, 7)));
+    wait_until_stored(&gateway, 1);
+    gate.open(1);
+    assert!(told(&first.reply()).ended);
+    wait_until_quiet(&gateway);
+    assert!(gateway.post(CHAT, &ask(FORMS[1], "q")).field("age").is_some());
+    assert_eq!(upstream.requests().len(), 2);
 }
