@@ -74,6 +74,9 @@ pub const FINGERPRINT_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// the tree of the largest one stays under 4 MiB.
 pub const FINGERPRINT_VALUES_MAX: usize = 128 * 1024;
 
+/// Texts of an embeddings request that are kept, and found again, one by one; a larger batch is kept as a whole. Clients
+/// that index documents send 32 to 100.
+pub const EMBED_BATCH_MAX: usize = 128;
 /// Text, thinking and tool calls of one answer that may be cached, as they lie in the entry.
 pub const ANSWER_BYTES_MAX: usize = 1024 * 1024;
 /// A body without stream (or one NDJSON line) that the recorder collects to read it whole: an embeddings batch of a
@@ -112,3 +115,13 @@ pub const FLIGHT_LOG_BYTES_MAX: u64 = 8 * 1024 * 1024;
 
 /// Models whose filter rules a core remembers; past it, it forgets them all and starts anew.
 pub const VERDICTS_MAX: usize = 256;
+
+/// A stored answer that is written at once, and then remembered as it was written; larger ones go out in pieces.
+pub const FINISHED_BYTES_MAX: usize = 64 * 1024;
+/// Requests whose answers a core remembers as they were written; the slot is found by a hash of the request's bytes.
+pub const RECALL_SLOTS: usize = 1024;
+/// Bytes of those requests and answers, for each core.
+pub const RECALL_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// How long a request waits for the cache's disk before it asks the upstream: a hundred times what a disk takes that works.
+pub const DISK_LOOK_US_MAX: u64 = 250_000;

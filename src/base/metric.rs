@@ -57,6 +57,7 @@ metrics! {
     CacheMissed, Counter, "thinkgate_cache_lookups_total{result=\"miss\"}", "Requests whose answer may be kept, by where it came from.";
     CacheBypassed, Counter, "thinkgate_cache_lookups_total{result=\"bypass\"}", "Requests whose answer may be kept, by where it came from.";
     CacheRefused, Counter, "thinkgate_cache_lookups_total{result=\"no_store\"}", "Requests whose answer may be kept, by where it came from.";
+    CacheFollowers, Gauge, "thinkgate_cache_followers", "Clients that follow an upstream call which others may join.";
     LogDropped, Counter, "thinkgate_log_lines_dropped_total", "Log lines dropped because the writer was behind.";
     SnapshotsTaken, Counter, "thinkgate_config_taken_total", "Configurations taken over by cores.";
 }

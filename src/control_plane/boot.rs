@@ -333,12 +333,19 @@ impl Gateway {
         if let Some(keeper) = &self.keeper {
             let status = keeper.status();
             let gauges = &self.shared.cache;
-            gauges.memory_entries.store(status.memory_entries, Relaxed);
-            gauges.memory_bytes.store(status.memory_bytes, Relaxed);
-            gauges.disk_entries.store(status.disk_entries, Relaxed);
-            gauges.disk_bytes.store(status.disk_bytes, Relaxed);
-            gauges.disk_skipped.store(status.disk_skipped, Relaxed);
-            gauges.recovered.store(status.recovered, Relaxed);
+            for (gauge, value) in [
+                (&gauges.memory_entries, status.memory_entries),
+                (&gauges.memory_bytes, status.memory_bytes),
+                (&gauges.disk_entries, status.disk_entries),
+                (&gauges.disk_bytes, status.disk_bytes),
+                (&gauges.disk_skipped, status.disk_skipped),
+                (&gauges.memory_evicted, status.memory_evicted),
+                (&gauges.disk_evicted, status.disk_evicted),
+                (&gauges.recovered, status.recovered),
+                (&gauges.recovery_ms, status.recovery_ms),
+            ] {
+                gauge.store(value, Relaxed);
+            }
         }
     }
 

@@ -14,6 +14,7 @@ use super::{
     cache::{self, Store},
     config::settings::Cache as Settings,
 };
+use crate::base::bounds::CACHE_CLOSE_MS_MAX;
 use crate::policy::{
     answers::{Answers, DiskLook, Hit, Job},
     fingerprint::{Fingerprint, InstallKey},
@@ -79,8 +80,15 @@ impl Keeper {
         self.door.store.status_now(now_ms())
     }
 
-    /// Everything that was taken goes to the disk.
+    /// Everything that was taken goes to the disk, what waits to be read included.
     pub fn close(self) {
+        let (done, all_done) = sync_channel(1);
+        let last: Job = Box::new(move |_| {
+            let _ = done.send(());
+        });
+        if self.door.jobs.try_send(last).is_ok() {
+            let _ = all_done.recv_timeout(Duration::from_millis(CACHE_CLOSE_MS_MAX));
+        }
         self.door.store.close();
     }
 }
@@ -114,8 +122,11 @@ impl Answers for Door {
         self.store.get_memory(print, now_ms()).map(hit)
     }
 
-    fn disk(self: Arc<Self>, print: Fingerprint) -> DiskLook {
-        Box::pin(async move { self.store.get_disk(print, now_ms()).await.map(hit) })
+    fn disk(self: Arc<Self>, print: Fingerprint) -> Option<DiskLook> {
+        if !self.store.may_be_on_disk(print) {
+            return None;
+        }
+        Some(Box::pin(async move { self.store.get_disk(print, now_ms()).await.map(hit) }))
     }
 
     fn insert(&self, print: Fingerprint, answer: Bytes) {

@@ -12,8 +12,16 @@ use std::{
 };
 
 use super::{
-    budget::Budget, buffers::Buffers, cache::registry::Registry, clock::Clock, deadline::Deadlines, driver::Driver,
-    journal::Journal, mailbox::Sender, meter::Meter, pool::Pool,
+    budget::Budget,
+    buffers::Buffers,
+    cache::{recall::Recall, registry::Registry},
+    clock::Clock,
+    deadline::Deadlines,
+    driver::Driver,
+    journal::Journal,
+    mailbox::Sender,
+    meter::Meter,
+    pool::Pool,
 };
 use crate::{
     base::bounds::VERDICTS_MAX,
@@ -60,7 +68,10 @@ pub struct CacheGauges {
     pub disk_entries: AtomicU64,
     pub disk_bytes: AtomicU64,
     pub disk_skipped: AtomicU64,
+    pub memory_evicted: AtomicU64,
+    pub disk_evicted: AtomicU64,
     pub recovered: AtomicU64,
+    pub recovery_ms: AtomicU64,
     /// Answers kept since the start; counted by whoever keeps them.
     pub stored: AtomicU64,
 }
@@ -112,6 +123,10 @@ pub struct Core {
     verdicts: RefCell<HashMap<Box<str>, Verdict>>,
     /// Tasks of this core that wait for news of a flight, by its id.
     sleepers: RefCell<HashMap<u64, Vec<Waker>>>,
+    /// Upstream calls for followers, which outlive the connection that began them.
+    pub flying: Cell<usize>,
+    /// Requests that were answered from the cache, with their answers as they were written.
+    pub recall: RefCell<Recall>,
     /// Made when the first request of a gateway with a cache comes.
     fingerprinter: RefCell<Option<Fingerprinter>>,
 }
@@ -151,6 +166,8 @@ impl Core {
             told: RefCell::default(),
             verdicts: RefCell::default(),
             sleepers: RefCell::default(),
+            flying: Cell::new(0),
+            recall: RefCell::default(),
             fingerprinter: RefCell::default(),
         })
     }
@@ -169,6 +186,7 @@ impl Core {
 
     pub fn take_snapshot(&self, snapshot: Arc<Snapshot>) {
         self.verdicts.borrow_mut().clear();
+        self.recall.borrow_mut().forget();
         *self.snapshot.borrow_mut() = snapshot;
     }
 
@@ -217,9 +235,11 @@ impl Core {
         }
     }
 
-    /// A wake-up between cores can get lost when a mailbox is full; a second look now and then makes up for it.
+    /// A wake-up between cores can get lost when a mailbox is full; a second look now and then makes up for it. Who still
+    /// waits says so again, so nothing of flights that are over stays.
     pub fn wake_all_flights(&self) {
-        self.sleepers.borrow_mut().values_mut().flat_map(|tasks| tasks.drain(..)).for_each(Waker::wake);
+        let sleepers = std::mem::take(&mut *self.sleepers.borrow_mut());
+        sleepers.into_values().flatten().for_each(Waker::wake);
     }
 
     /// Nobody on this core waits for the flight any more.

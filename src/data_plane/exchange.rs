@@ -28,6 +28,14 @@ pub struct Caching {
     pub no_store: bool,
 }
 
+impl Caching {
+    /// An answer that is there already will do.
+    #[must_use]
+    pub const fn looks(&self) -> bool {
+        !self.no_cache && !self.no_store
+    }
+}
+
 pub struct Exchange {
     pub snapshot: Arc<Snapshot>,
     pub endpoint: Endpoint,

@@ -96,13 +96,21 @@ pub enum Timing {
     FirstVisible,
     /// Request head read to request sent, where the body came along: the gateway's own time.
     Overhead,
+    /// A look at the cache's disk tier, waiting included.
+    CacheDisk,
     /// How late a worker's timer came, sampled twice a second.
     LoopLag,
 }
 
 impl Timing {
-    pub const ALL: [Timing; 5] =
-        [Timing::Duration, Timing::FirstByte, Timing::FirstVisible, Timing::Overhead, Timing::LoopLag];
+    pub const ALL: [Timing; 6] = [
+        Timing::Duration,
+        Timing::FirstByte,
+        Timing::FirstVisible,
+        Timing::Overhead,
+        Timing::CacheDisk,
+        Timing::LoopLag,
+    ];
 
     /// Name without unit suffix parts, and help.
     #[must_use]
@@ -120,6 +128,7 @@ impl Timing {
                 "thinkgate_gateway_overhead_seconds",
                 "Request head read to request sent, for requests whose body came with the head.",
             ),
+            Timing::CacheDisk => ("thinkgate_cache_disk_lookup_seconds", "Time waited for the cache's disk tier."),
             Timing::LoopLag => ("thinkgate_worker_loop_lag_seconds", "How late a worker's timer tick came."),
         }
     }

@@ -2,6 +2,7 @@
 //!
 //! 1. `admit`: read and judge the head, find its route, write the head that goes upstream;
 //! 2. `collect`: take in the body where it must be known (model, choices, prefill);
+//!    - a request that this core has answered from the cache before is answered as then (`recall`);
 //! 3. `plan`: what the body says about how the answer is to be filtered;
 //! 4. `lookup`: the answer may be stored, or on its way to somebody else (`cache`); where it may be kept, a flight asks;
 //! 5. `forward`: lease or open a connection, send, once more on a fresh one if a kept one was dead;
@@ -16,6 +17,7 @@ use super::{
         follow::{Followed, follow},
         hit::play,
         lookup::{Found, lookup},
+        stored::recall,
     },
     collect,
     downstream::Downstream,
@@ -56,13 +58,16 @@ pub async fn handle(down: &mut Downstream<'_>, mut exchange: Box<Exchange>) -> A
 
 async fn run(down: &mut Downstream<'_>, exchange: &mut Exchange) -> Result<Ending, Failure> {
     collect::body(down, exchange).await?;
+    if let Some(ending) = recall(down, exchange).await? {
+        return Ok(ending);
+    }
     plan::plan(down.core, exchange);
     match lookup(down, exchange).await? {
         Found::Nowhere => {}
-        Found::Stored(hit, kind) => {
+        Found::Stored { hit, kind, print } => {
             // An entry of an older form, or one that these words have no place for, is no entry.
             if let Ok(answer) = answer::decode(&hit.answer)
-                && let Some(ending) = play(down, exchange, &answer, kind).await?
+                && let Some(ending) = play(down, exchange, &answer, kind, print.map(|print| (print, &hit))).await?
             {
                 return Ok(ending);
             }
@@ -71,13 +76,17 @@ async fn run(down: &mut Downstream<'_>, exchange: &mut Exchange) -> Result<Endin
         Found::Flying(follower, kind) => match follow(down, exchange, follower, kind).await? {
             Followed::Ended(ending) => return Ok(ending),
             Followed::Answer(answer) => {
-                if let Some(ending) = play(down, exchange, &answer, kind).await? {
+                if let Some(ending) = play(down, exchange, &answer, kind, None).await? {
                     return Ok(ending);
                 }
                 exchange.cache_says = Some(CacheOutcome::Bypass);
             }
             Followed::Alone => exchange.cache_says = Some(CacheOutcome::Bypass),
         },
+    }
+    if exchange.outgoing.head.is_empty() {
+        // It was given to a flight of its own making, which always answers in the form that was asked for.
+        return Err(Failure::of(Kind::Internal));
     }
     let begun = forward::forward(down, exchange).await?;
     relay::relay(down, exchange, begun).await

@@ -26,6 +26,7 @@ pub fn text(core: &Core) -> String {
     requests(&mut out, shared);
     errors(&mut out, shared);
     timings(&mut out, shared);
+    cache(&mut out, shared);
     process(&mut out, core);
     out
 }
@@ -110,6 +111,61 @@ fn timings(out: &mut String, shared: &Shared) {
         }
         let sum: u64 = meters(shared).map(|meter| meter.timing(timing).sum_us.load(Relaxed)).sum();
         let _ = writeln!(out, "{name}_sum {}\n{name}_count {count}", sum as f64 / 1e6);
+    }
+}
+
+/// The cache's sizes, as of the last few seconds. Nothing of it without a cache.
+fn cache(out: &mut String, shared: &Shared) {
+    if shared.answers.is_none() {
+        return;
+    }
+    let gauges = &shared.cache;
+    let tiers = [
+        ("entries", "gauge", "Live answers in the cache by tier.", &gauges.memory_entries, &gauges.disk_entries),
+        ("bytes", "gauge", "Bytes of live answers in the cache by tier.", &gauges.memory_bytes, &gauges.disk_bytes),
+        (
+            "evictions_total",
+            "counter",
+            "Answers that left a tier for want of room; the disk frees whole blocks as well.",
+            &gauges.memory_evicted,
+            &gauges.disk_evicted,
+        ),
+    ];
+    for (what, kind, help, memory, disk) in tiers {
+        family(out, &format!("thinkgate_cache_{what}"), help, kind);
+        for (tier, cell) in [("memory", memory), ("disk", disk)] {
+            let _ = writeln!(out, "thinkgate_cache_{what}{{tier=\"{tier}\"}} {}", cell.load(Relaxed));
+        }
+    }
+    let counters = [
+        ("thinkgate_cache_stored_total", "Answers kept.", &gauges.stored),
+        (
+            "thinkgate_cache_disk_skipped_total",
+            "Answers kept in memory only: the disk was too slow, too full, or failed.",
+            &gauges.disk_skipped,
+        ),
+    ];
+    for (name, help, cell) in counters {
+        family(out, name, help, "counter");
+        let _ = writeln!(out, "{name} {}", cell.load(Relaxed));
+    }
+    let flights = shared.flights.len() as f64;
+    let gauges = [
+        ("thinkgate_cache_flights", "Upstream calls now that identical requests would join.", flights),
+        (
+            "thinkgate_cache_recovered_entries",
+            "Live answers found on the disk at the start.",
+            gauges.recovered.load(Relaxed) as f64,
+        ),
+        (
+            "thinkgate_cache_recovery_seconds",
+            "How long opening the cache took at the start.",
+            gauges.recovery_ms.load(Relaxed) as f64 / 1e3,
+        ),
+    ];
+    for (name, help, value) in gauges {
+        family(out, name, help, "gauge");
+        let _ = writeln!(out, "{name} {value}");
     }
 }
 

@@ -73,6 +73,7 @@ pub fn run(post: &mut Post) -> End {
             let seat = &post.shared.cores[post.index];
             seat.load.store(0, Relaxed);
             seat.meter.forget_gauges();
+            post.shared.flights.bury(post.index, &post.shared);
             End::Died
         }
     }
@@ -105,7 +106,8 @@ async fn live(post: &mut Post, deadlines: &Rc<Deadlines>) {
         acceptor.close();
     }
     post.listeners.clear();
-    while core.seat().load.load(Relaxed) > 0 {
+    // Flights may have followers on other cores.
+    while core.seat().load.load(Relaxed) > 0 || core.flying.get() > 0 {
         monoio::time::sleep(TICK).await;
         read_letters(post, &core);
     }
@@ -127,6 +129,7 @@ fn read_letters(post: &mut Post, core: &Rc<Core>) {
             Letter::Drain => {
                 core.draining.set(true);
                 core.deadlines.fire_idle();
+                core.wake_all_flights();
             }
             #[cfg(debug_assertions)]
             Letter::Die => super::faults::die(),

@@ -29,8 +29,8 @@ pub trait Answers: Send + Sync {
     fn install_key(&self) -> InstallKey;
     /// Asks the memory tier, in about a hundred nanoseconds.
     fn memory(&self, print: Fingerprint) -> Option<Hit>;
-    /// Asks the disk tier, after the memory tier had nothing.
-    fn disk(self: std::sync::Arc<Self>, print: Fingerprint) -> DiskLook;
+    /// Asks the disk tier, after the memory tier had nothing. `None`: it is known already that there is nothing.
+    fn disk(self: std::sync::Arc<Self>, print: Fingerprint) -> Option<DiskLook>;
     /// Keeps an answer.
     fn insert(&self, print: Fingerprint, answer: Bytes);
     /// Does a job on a thread of its own, soon. False: it is behind, and the job was dropped.

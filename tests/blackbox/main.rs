@@ -6,6 +6,7 @@
 mod support;
 
 mod balance;
+mod cache;
 mod cancel;
 mod captures;
 mod cuts;

@@ -42,7 +42,7 @@ fn what_is_not_built_is_refused_from_every_source() {
             assert!(refusal_way(&way).contains("is not in this build"), "{way:?}");
         }
     }
-    for verb in ["status", "models", "config", "cache", "token", "key", "channel"] {
+    for verb in ["status", "models", "config", "token", "key", "channel"] {
         let Answer::Text { err, status: 2, .. } = cli::answer(args(&[verb, "--x", "y"]), environment(&[])) else {
             panic!("{verb} was accepted");
         };

@@ -10,7 +10,9 @@ mod cli;
 mod directory;
 mod entry;
 mod ledger;
+mod scribe;
 mod store;
+mod tiers;
 
 pub use cli::{clear, status};
 pub use store::{Config, Disk, Hit, Status, Store};

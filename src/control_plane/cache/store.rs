@@ -3,51 +3,25 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use foyer::{
-    BlockEngineConfig, DefaultHasher, DeviceBuilder, FsDeviceBuilder, HybridCache, HybridCacheBuilder,
-    HybridCacheBuilderPhaseMemory, HybridCachePolicy, HybridCacheProperties, Location, PsyncIoEngineConfig,
-    RecoverMode, Spawner,
-};
+use foyer::{HybridCacheProperties, Location, Spawner};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::sync::oneshot;
-use tokio::time::Instant;
 
-use super::directory::{Directory, Layout, random_key};
+use super::directory::random_key;
 use super::entry::{Entry, Key};
-use super::ledger::Ledger;
+use super::scribe::{DISK_OPEN, DISK_PAUSED, Note, Scribe, live};
+use super::tiers::{Cache, Opened, memory_only, open_disk};
 use crate::base::bounds::{
-    CACHE_BLOCKING_THREADS_MAX, CACHE_CLOSE_MS_MAX, CACHE_DISK_FREE_BYTES_MIN, CACHE_ENTRY_BYTES_MAX,
-    CACHE_LEDGER_QUEUE_MAX, CACHE_WRITE_QUEUE_BYTES_MAX,
+    CACHE_BLOCKING_THREADS_MAX, CACHE_CLOSE_MS_MAX, CACHE_ENTRY_BYTES_MAX, CACHE_LEDGER_QUEUE_MAX,
 };
 use crate::policy::fingerprint::{Fingerprint, InstallKey};
 use crate::wire::answer::Tier;
 
-/// A shard that several of the largest entries fit in.
-const MEMORY_SHARD_BYTES_MIN: usize = 4 * CACHE_ENTRY_BYTES_MAX;
-/// Cores that ask at once seldom meet in one of so many.
-const MEMORY_SHARDS_MAX: usize = 16;
-/// What becomes of new entries.
-const DISK_OPEN: u8 = 0;
-const DISK_PAUSED: u8 = 1;
-const DISK_FAILED: u8 = 2;
-/// How often free space is looked at while nothing happens.
-const WATCH_INTERVAL: Duration = Duration::from_secs(1);
-/// How often, while entries come, it is seen whether they arrive.
-const PROOF_INTERVAL: Duration = Duration::from_secs(5);
-/// Entries written for proof before the disk is given up.
-const PROOFS: usize = 3;
-/// The key of those; no fingerprint but by a chance of 2^-128.
-const PROOF: Key = Key(Fingerprint([0xff; 16]));
-/// Entries that the ledger's task takes at once.
-const LEDGER_BATCH: usize = 256;
-
 const GONE: &str = "the cache's threads are gone";
-
-type Cache = HybridCache<Key, Entry>;
 
 /// What the options say.
 #[derive(Clone, Debug)]
@@ -99,7 +73,26 @@ pub struct Status {
     pub recovered: u64,
     /// Entries that did not go to the disk because it was slower than they came, or failed.
     pub disk_skipped: u64,
+    /// Entries that left a tier because there was no room for more. foyer frees room on the disk by the block as well, and
+    /// doesn't say what was in it.
+    pub memory_evicted: u64,
+    pub disk_evicted: u64,
+    /// How long the start took, finding the entries included.
+    pub recovery_ms: u64,
     pub disk: Disk,
+}
+
+/// What the store and its tasks tell each other.
+#[derive(Debug)]
+pub(super) struct Counts {
+    /// Entries of another one were cleared. foyer's own clearing is not enough: the next write renews the index page of
+    /// its block, old entries included, and the next start finds them there.
+    pub epoch: AtomicU64,
+    pub skipped: AtomicU64,
+    pub memory_evicted: AtomicU64,
+    pub disk_evicted: AtomicU64,
+    /// What becomes of new entries, a `DISK_…`.
+    pub disk: AtomicU8,
 }
 
 /// The cache. Every core holds it in an `Arc`.
@@ -107,52 +100,15 @@ pub struct Status {
 pub struct Store {
     cache: Cache,
     ttl_ms: u64,
-    /// Entries of another one were cleared. foyer's own clearing is not enough: the next write renews the index page of
-    /// its block, old entries included, and the next start finds them there.
-    epoch: Arc<AtomicU64>,
     key: InstallKey,
     ledger: Option<mpsc::Sender<Note>>,
     problem: Option<String>,
     recovered: u64,
-    skipped: Arc<AtomicU64>,
-    disk: Arc<AtomicU8>,
+    recovery_ms: u64,
+    counts: Arc<Counts>,
     handle: Handle,
     /// The runtime ends with it, so it is the last field.
     _spawner: Spawner,
-}
-
-/// What the ledger's task is told.
-#[derive(Debug)]
-enum Note {
-    Added {
-        print: Fingerprint,
-        expires_ms: u64,
-        bytes: u32,
-    },
-    /// Something would have been added; look whether the disk has space again.
-    Paused,
-    Count {
-        now_ms: u64,
-        reply: oneshot::Sender<(u64, u64)>,
-    },
-    Clear {
-        reply: oneshot::Sender<Result<(), String>>,
-    },
-}
-
-impl Note {
-    fn added(&self) -> Option<Fingerprint> {
-        if let Self::Added { print, .. } = self { Some(*print) } else { None }
-    }
-}
-
-/// What an open disk tier consists of. The directory stays locked as long as the ledger's task lives.
-struct Opened {
-    directory: Directory,
-    ledger: Ledger,
-    cache: Cache,
-    key: InstallKey,
-    epoch: u64,
 }
 
 impl Store {
@@ -172,43 +128,43 @@ impl Store {
             .map_err(|error| format!("cannot start the cache's threads: {error}"))?;
         let handle = runtime.handle().clone();
         let spawner = Spawner::from(runtime);
-        let opening = open_disk(config.clone(), spawner.clone());
-        let disk = wait(&handle, opening)?;
-        let (disk, problem) = match disk {
+        let counts = Arc::new(Counts {
+            epoch: AtomicU64::new(1),
+            skipped: AtomicU64::new(0),
+            memory_evicted: AtomicU64::new(0),
+            disk_evicted: AtomicU64::new(0),
+            disk: AtomicU8::new(DISK_OPEN),
+        });
+        let begun = Instant::now();
+        let opening = open_disk(config.clone(), Arc::clone(&counts), spawner.clone());
+        let (disk, problem) = match wait(&handle, opening)? {
             Ok(disk) => (Some(disk), None),
             Err(problem) => (None, Some(problem)),
         };
-        let skipped = Arc::new(AtomicU64::new(0));
-        let state = Arc::new(AtomicU8::new(DISK_OPEN));
-        let epoch = Arc::new(AtomicU64::new(disk.as_ref().map_or(1, |disk| disk.epoch)));
         let (cache, key, ledger, recovered) = match disk {
-            Some(Opened { directory, ledger, cache, key, .. }) => {
+            Some(Opened { directory, ledger, cache, key, epoch }) => {
+                counts.epoch.store(epoch, Ordering::Release);
                 let recovered = live(&ledger, &cache, now_ms).0;
                 let (sender, receiver) = mpsc::channel(CACHE_LEDGER_QUEUE_MAX);
-                let keeper = Keeper {
-                    directory,
-                    cache: cache.clone(),
-                    skipped: Arc::clone(&skipped),
-                    disk: Arc::clone(&state),
-                    epoch: Arc::clone(&epoch),
-                };
-                keeper.watch_space();
-                handle.spawn(keeper.run(receiver, ledger));
+                let scribe = Scribe { directory, cache: cache.clone(), counts: Arc::clone(&counts) };
+                scribe.watch_space();
+                handle.spawn(scribe.run(receiver, ledger));
                 (cache, key, Some(sender), recovered)
             }
-            None => (wait(&handle, memory_only(config.memory_bytes, spawner.clone()))??, random_key()?, None, 0),
+            None => {
+                let memory = memory_only(config.memory_bytes, Arc::clone(&counts), spawner.clone());
+                (wait(&handle, memory)??, random_key()?, None, 0)
+            }
         };
-        let ttl_ms = u64::try_from(config.ttl.as_millis()).unwrap_or(u64::MAX);
         Ok(Self {
             cache,
-            ttl_ms,
-            epoch,
+            ttl_ms: u64::try_from(config.ttl.as_millis()).unwrap_or(u64::MAX),
             key,
             ledger,
             problem,
             recovered,
-            skipped,
-            disk: state,
+            recovery_ms: u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
+            counts,
             handle,
             _spawner: spawner,
         })
@@ -238,11 +194,17 @@ impl Store {
         hit
     }
 
+    /// Whether asking the disk tier could help. Never waits.
+    #[must_use]
+    pub fn may_be_on_disk(&self, print: Fingerprint) -> bool {
+        self.ledger.is_some() && self.cache.storage().may_contains(&Key(print))
+    }
+
     /// Asks the disk tier, after the memory tier had nothing. Can be awaited on any runtime; without an entry it is ready
     /// at once. What it finds is in the memory tier afterwards.
     pub async fn get_disk(&self, print: Fingerprint, now_ms: u64) -> Option<Hit> {
         let key = Key(print);
-        if self.ledger.is_none() || !self.cache.storage().may_contains(&key) {
+        if !self.may_be_on_disk(print) {
             return None;
         }
         // An entry that can't be read is no entry.
@@ -256,7 +218,7 @@ impl Store {
     }
 
     fn hit(&self, entry: &Entry, tier: Tier, now_ms: u64) -> Option<Hit> {
-        if entry.epoch != self.epoch.load(Ordering::Acquire) {
+        if entry.epoch != self.counts.epoch.load(Ordering::Acquire) {
             return None;
         }
         // A clock that was set back makes an entry young, never older than it is.
@@ -272,7 +234,7 @@ impl Store {
         }
         let expires_ms = now_ms.saturating_add(self.ttl_ms);
         let bytes = answer.len() as u32;
-        let entry = Entry { epoch: self.epoch.load(Ordering::Acquire), stored_ms: now_ms, expires_ms, answer };
+        let entry = Entry { epoch: self.counts.epoch.load(Ordering::Acquire), stored_ms: now_ms, expires_ms, answer };
         if self.note(Note::Added { print, expires_ms, bytes }) {
             drop(self.cache.insert(Key(print), entry));
         } else {
@@ -285,10 +247,10 @@ impl Store {
     /// their number.
     fn note(&self, note: Note) -> bool {
         let Some(ledger) = &self.ledger else { return false };
-        let paused = self.disk.load(Ordering::Relaxed) != DISK_OPEN;
+        let paused = self.counts.disk.load(Ordering::Relaxed) != DISK_OPEN;
         let taken = ledger.try_send(if paused { Note::Paused } else { note }).is_ok() && !paused;
         if !taken {
-            self.skipped.fetch_add(1, Ordering::Relaxed);
+            self.counts.skipped.fetch_add(1, Ordering::Relaxed);
         }
         taken
     }
@@ -299,7 +261,7 @@ impl Store {
     /// The disk refused.
     pub async fn clear(&self) -> Result<(), String> {
         let Some(ledger) = &self.ledger else {
-            self.epoch.fetch_add(1, Ordering::AcqRel);
+            self.counts.epoch.fetch_add(1, Ordering::AcqRel);
             self.cache.memory().clear();
             return Ok(());
         };
@@ -315,8 +277,11 @@ impl Store {
             memory_entries: memory.entries() as u64,
             memory_bytes: memory.usage() as u64,
             recovered: self.recovered,
-            disk_skipped: self.skipped.load(Ordering::Relaxed),
-            disk: match (&self.ledger, self.disk.load(Ordering::Relaxed)) {
+            disk_skipped: self.counts.skipped.load(Ordering::Relaxed),
+            memory_evicted: self.counts.memory_evicted.load(Ordering::Relaxed),
+            disk_evicted: self.counts.disk_evicted.load(Ordering::Relaxed),
+            recovery_ms: self.recovery_ms,
+            disk: match (&self.ledger, self.counts.disk.load(Ordering::Relaxed)) {
                 (None, _) => Disk::Off,
                 (_, DISK_OPEN) => Disk::Open,
                 (_, DISK_PAUSED) => Disk::Paused,
@@ -366,179 +331,4 @@ fn wait<T: Send + 'static>(handle: &Handle, future: impl Future<Output = T> + Se
         let _ = sender.send(future.await);
     });
     receiver.recv().map_err(|_| GONE.to_owned())
-}
-
-async fn open_disk(config: Config, spawner: Spawner) -> Result<Opened, String> {
-    let layout = Layout::new(config.entries_max.max(1), config.disk_bytes);
-    let directory = Directory::open(&config.dir, layout)?;
-    let key = directory.key()?;
-    let epoch = directory.epoch()?;
-    let failed = |what: &str, error: &dyn std::fmt::Display| {
-        format!("cannot {what} in the cache directory {}: {error}", config.dir.display())
-    };
-    // Blocks that no ledger speaks of could hold any number of entries.
-    if !directory.ledger().exists() {
-        directory.empty()?;
-    }
-    let ledger = Ledger::open(&directory.ledger(), layout.entries).map_err(|error| failed("keep a ledger", &error))?;
-    if ledger.is_empty() && directory.blocks().exists() {
-        std::fs::remove_dir_all(directory.blocks()).map_err(|error| failed("remove old entries", &error))?;
-    }
-    let blocks = directory.make_blocks()?;
-    let cache = build(&config, layout, blocks, spawner).await.map_err(|error| failed("open the entries", &error))?;
-    Ok(Opened { directory, ledger, cache, key, epoch })
-}
-
-async fn build(config: &Config, layout: Layout, blocks: PathBuf, spawner: Spawner) -> foyer::Result<Cache> {
-    let blocks_bytes = layout.blocks * layout.block_bytes;
-    // foyer lays the tombstone log, 16 bytes for every page, into the same room.
-    let capacity = blocks_bytes + (blocks_bytes / 256).next_multiple_of(layout.block_bytes);
-    let device = FsDeviceBuilder::new(blocks).with_capacity(capacity).build()?;
-    let engine = BlockEngineConfig::new(device)
-        .with_block_size(layout.block_bytes)
-        .with_tombstone_log(true)
-        .with_buffer_pool_size(4 * CACHE_ENTRY_BYTES_MAX)
-        .with_submit_queue_size_threshold(CACHE_WRITE_QUEUE_BYTES_MAX)
-        .with_recover_concurrency(2);
-    memory(config.memory_bytes)
-        .storage()
-        .with_io_engine_config(PsyncIoEngineConfig::new())
-        .with_engine_config(engine)
-        .with_recover_mode(RecoverMode::Quiet)
-        .with_spawner(spawner)
-        .build()
-        .await
-}
-
-async fn memory_only(memory_bytes: usize, spawner: Spawner) -> Result<Cache, String> {
-    let cache = memory(memory_bytes).storage().with_spawner(spawner).build().await;
-    cache.map_err(|error| format!("cannot make the cache's memory tier: {error}"))
-}
-
-/// Weighed by bytes. A shard keeps an entry even if it is larger than the shard, so such entries stay outside, and small
-/// tiers have few shards.
-fn memory(bytes: usize) -> HybridCacheBuilderPhaseMemory<Key, Entry, DefaultHasher> {
-    let shards = (bytes / MEMORY_SHARD_BYTES_MIN).clamp(1, MEMORY_SHARDS_MAX);
-    let shard_bytes = bytes / shards;
-    HybridCacheBuilder::new()
-        .with_name("answers")
-        .with_policy(HybridCachePolicy::WriteOnInsertion)
-        .memory(bytes)
-        .with_shards(shards)
-        .with_weighter(|_: &Key, entry: &Entry| entry.weight())
-        .with_filter(move |_: &Key, entry: &Entry| entry.weight() <= shard_bytes)
-}
-
-/// Live entries and their bytes: in the ledger, not expired, and still on the disk.
-fn live(ledger: &Ledger, cache: &Cache, now_ms: u64) -> (u64, u64) {
-    let there = ledger.live(now_ms).filter(|(print, _)| cache.storage().may_contains(&Key(*print)));
-    there.fold((0, 0), |(entries, all), (_, bytes)| (entries + 1, all + u64::from(bytes)))
-}
-
-/// The ledger's task: writes entries down, sends the oldest away, and watches the disk. Ends with the store, and gives
-/// the directory free.
-struct Keeper {
-    directory: Directory,
-    cache: Cache,
-    skipped: Arc<AtomicU64>,
-    disk: Arc<AtomicU8>,
-    epoch: Arc<AtomicU64>,
-}
-
-impl Keeper {
-    async fn run(self, mut notes: mpsc::Receiver<Note>, ledger: Ledger) {
-        let this = Arc::new(self);
-        let mut ledger = Some(ledger);
-        let mut batch = Vec::new();
-        let mut unproven = None;
-        let mut proved = Instant::now();
-        loop {
-            let quiet = match tokio::time::timeout(WATCH_INTERVAL, notes.recv_many(&mut batch, LEDGER_BATCH)).await {
-                Ok(0) => return,
-                Ok(_) => false,
-                Err(_) => true,
-            };
-            if let Some(print) = unproven
-                && (quiet || proved.elapsed() > PROOF_INTERVAL)
-            {
-                this.prove(print).await;
-                (unproven, proved) = (None, Instant::now());
-            }
-            let (Some(mut held), work) = (ledger.take(), std::mem::take(&mut batch)) else { return };
-            unproven = work.iter().rev().find_map(Note::added).or(unproven);
-            let keeper = Arc::clone(&this);
-            // A slow disk holds a blocking thread, not the worker.
-            let done = tokio::task::spawn_blocking(move || {
-                keeper.watch_space();
-                let replies: Vec<_> = work.into_iter().filter_map(|note| keeper.take(note, &mut held)).collect();
-                (held, replies)
-            });
-            let Ok((held, clearing)) = done.await else { return };
-            ledger = Some(held);
-            for reply in clearing {
-                unproven = None;
-                let cleared = this.cache.clear().await;
-                let _ = reply.send(cleared.map_err(|error| format!("cannot clear the cache: {error}")));
-            }
-        }
-    }
-
-    /// foyer's writer ends for good when a write fails, without a word; so it is kept from a full disk.
-    fn watch_space(&self) {
-        let state = if self.directory.free_bytes() < CACHE_DISK_FREE_BYTES_MIN { DISK_PAUSED } else { DISK_OPEN };
-        let _ =
-            self.disk.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |now| (now != DISK_FAILED).then_some(state));
-    }
-
-    /// Does the writer live? An entry may be dropped for haste, so a second one tells.
-    async fn prove(&self, print: Fingerprint) {
-        let storage = self.cache.storage();
-        storage.wait().await;
-        if storage.may_contains(&Key(print)) || self.disk.load(Ordering::Relaxed) != DISK_OPEN {
-            return;
-        }
-        for _ in 0..PROOFS {
-            let nothing = Entry { epoch: 0, stored_ms: 0, expires_ms: 0, answer: Bytes::new() };
-            drop(self.cache.storage_writer(PROOF).force().insert(nothing));
-            storage.wait().await;
-            if storage.may_contains(&PROOF) {
-                return self.cache.remove(&PROOF);
-            }
-        }
-        self.disk.store(DISK_FAILED, Ordering::Relaxed);
-    }
-
-    /// Hands back who waits for foyer to be cleared.
-    fn take(&self, note: Note, ledger: &mut Ledger) -> Option<oneshot::Sender<Result<(), String>>> {
-        match note {
-            Note::Added { print, expires_ms, bytes } => match ledger.add(print, expires_ms, bytes) {
-                Ok(None) => {}
-                Ok(Some(oldest)) => self.cache.remove(&Key(oldest)),
-                Err(_) => {
-                    // Not written down, so it must not stay.
-                    self.skipped.fetch_add(1, Ordering::Relaxed);
-                    self.cache.remove(&Key(print));
-                }
-            },
-            Note::Paused => {}
-            Note::Count { now_ms, reply } => {
-                let _ = reply.send(live(ledger, &self.cache, now_ms));
-            }
-            Note::Clear { reply } => match self.forget(ledger) {
-                Ok(()) => return Some(reply),
-                Err(error) => {
-                    let _ = reply.send(Err(error));
-                }
-            },
-        }
-        None
-    }
-
-    /// From here on no entry of before is a hit, in this process or the next.
-    fn forget(&self, ledger: &mut Ledger) -> Result<(), String> {
-        let epoch = self.epoch.load(Ordering::Acquire) + 1;
-        self.directory.set_epoch(epoch)?;
-        self.epoch.store(epoch, Ordering::Release);
-        ledger.clear().map_err(|error| format!("cannot clear the cache's ledger: {error}"))
-    }
 }

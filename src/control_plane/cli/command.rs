@@ -7,7 +7,10 @@ use crate::control_plane::config::table::{ROWS, Row};
 use crate::control_plane::config::{FlagText, Kind};
 
 /// Verbs whose subject does not exist yet; they are known, so that they can say so.
-pub(super) const UNBUILT_VERBS: &[&str] = &["status", "models", "config", "cache", "token", "key", "channel"];
+pub(super) const UNBUILT_VERBS: &[&str] = &["status", "models", "config", "token", "key", "channel"];
+
+/// The options that say where the cache is.
+const CACHE_FLAGS: &[&str] = &["config", "cache-dir"];
 
 /// The whole command line.
 #[must_use]
@@ -37,6 +40,22 @@ pub fn command() -> Command {
                 Arg::new("shell").value_name("SHELL").required(true).value_parser(clap::value_parser!(clap_complete::Shell)),
             ),
         )
+        .subcommand(
+            Command::new("cache")
+                .about("Look into the answer cache's directory, or empty it")
+                .subcommand_required(true)
+                .arg_required_else_help(true)
+                .subcommand(
+                    Command::new("status")
+                        .about("Say what lies in the cache's directory; a gateway may be running on it")
+                        .args(args_of(CACHE_FLAGS)),
+                )
+                .subcommand(
+                    Command::new("clear")
+                        .about("Remove all answers from the cache's directory; refused while a gateway uses it")
+                        .args(args_of(CACHE_FLAGS)),
+                ),
+        )
         .subcommand(Command::new("man").about("Print the manual page"))
         .subcommand(
             Command::new("options")
@@ -53,8 +72,9 @@ pub fn command() -> Command {
 /// What the command line says, by row: the verb's own flags after those before the verb.
 pub(super) fn flags(matches: &ArgMatches) -> Vec<(usize, FlagText)> {
     let mut flags = Vec::new();
-    let verb = matches.subcommand().map(|(_, matches)| matches);
-    for matches in [Some(matches), verb].into_iter().flatten() {
+    let mut next = Some(matches);
+    while let Some(matches) = next {
+        next = matches.subcommand().map(|(_, verb)| verb);
         for (at, row) in ROWS.iter().enumerate() {
             let Some(flag) = row.flag else { continue };
             // A verb without options of its own does not know the id; a switch that was not given still has a value.
@@ -75,6 +95,10 @@ pub(super) fn flags(matches: &ArgMatches) -> Vec<(usize, FlagText)> {
 
 fn args() -> Vec<Arg> {
     ROWS.iter().filter_map(arg).collect()
+}
+
+fn args_of(flags: &[&str]) -> Vec<Arg> {
+    ROWS.iter().filter(|row| row.flag.is_some_and(|flag| flags.contains(&flag))).filter_map(arg).collect()
 }
 
 fn arg(row: &Row) -> Option<Arg> {

@@ -1,9 +1,12 @@
 //! What each verb does, as far as it needs no server.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use clap::ArgMatches;
 
 use super::command::{self, UNBUILT_VERBS};
-use super::{Answer, EXIT_DONE, EXIT_USAGE};
+use super::{Answer, EXIT_DONE, EXIT_FAILED, EXIT_USAGE};
+use crate::control_plane::cache;
 use crate::control_plane::config::table::ROWS;
 use crate::control_plane::config::{self, Environment, FlagText, Inputs, Kind, Loaded, Problem};
 
@@ -12,6 +15,7 @@ pub(super) fn run(matches: &ArgMatches, environment: Environment) -> Answer {
     match matches.subcommand() {
         None | Some(("serve", _)) => start(inputs, Answer::Serve),
         Some(("demo", _)) => start(inputs, Answer::Demo),
+        Some(("cache", verb)) => cache(inputs, verb.subcommand_name().unwrap_or_default()),
         Some(("check", verb)) => check(inputs, verb.get_one::<String>("file")),
         Some(("completions", verb)) => completions(verb),
         Some(("man", _)) => printed(man()),
@@ -39,6 +43,26 @@ fn start(inputs: Inputs, verb: fn(Box<Loaded>) -> Answer) -> Answer {
     match config::load(inputs) {
         Ok(loaded) => verb(Box::new(loaded)),
         Err(problems) => refused(&problems.iter().map(Problem::to_string).collect::<Vec<_>>()),
+    }
+}
+
+/// Works on the directory that a gateway with the same options would use.
+fn cache(inputs: Inputs, verb: &str) -> Answer {
+    let settings = match config::load(inputs) {
+        Ok(loaded) => loaded.settings,
+        Err(problems) => return refused(&problems.iter().map(Problem::to_string).collect::<Vec<_>>()),
+    };
+    let dir = &settings.cache.dir;
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let done = match verb {
+        "clear" => cache::clear(dir),
+        _ => cache::status(dir, u64::try_from(since.as_millis()).unwrap_or(u64::MAX)),
+    };
+    match done {
+        Ok(text) => printed(text),
+        Err(problem) => {
+            Answer::Text { out: String::new(), err: format!("thinkgate: {problem}\n"), status: EXIT_FAILED }
+        }
     }
 }
 

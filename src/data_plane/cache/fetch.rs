@@ -12,12 +12,14 @@ use std::{
 use bytes::Bytes;
 
 use super::{
+    batch,
     flight::{End, Flight, Leader},
     follow::recorded,
 };
 use crate::{
     base::{bounds::FLIGHT_LOG_BYTES_MAX, error::Kind, metric::Metric},
     data_plane::{
+        budget::Charge,
         channel::Channel,
         clock::Micros,
         connect,
@@ -40,6 +42,8 @@ use crate::{
 pub struct Errand {
     pub snapshot: Arc<Snapshot>,
     pub outgoing: Outgoing,
+    /// What its body has drawn of the core's budget.
+    pub charge: Charge,
     pub total_due: Micros,
 }
 
@@ -48,7 +52,9 @@ pub struct Errand {
 pub async fn fly(core: Rc<Core>, leader: Leader, errand: Errand) {
     let flight = Arc::clone(&leader.flight);
     let tool_calls = errand.snapshot.cache.tool_calls;
+    core.flying.set(core.flying.get() + 1);
     let survived = Caught::new(run(&core, leader, errand)).await;
+    core.flying.set(core.flying.get() - 1);
     if !survived {
         core.meter.one(Metric::ConnectionPanics);
     }
@@ -57,9 +63,7 @@ pub async fn fly(core: Rc<Core>, leader: Leader, errand: Errand) {
     flight.finish(&core, if flight.head().is_some() { End::Cut(Kind::Internal) } else { failed });
     core.forget_flight(flight.id);
     let kept = match &core.shared.answers {
-        Some(answers) if matches!(flight.end(), Some(End::Whole { .. })) => {
-            answers.later(keep_answer(&core, &flight, tool_calls))
-        }
+        Some(answers) if flight.is_worth_keeping() => answers.later(keep_answer(&core, &flight, tool_calls)),
         _ => false,
     };
     if !kept {
@@ -68,14 +72,18 @@ pub async fn fly(core: Rc<Core>, leader: Leader, errand: Errand) {
 }
 
 /// Reads the log of a flight that ended well, keeps its answer if it may be kept, and takes it out of the registry: from
-/// then on it is found in the cache.
+/// then on it is found in the cache. One whose place was taken by a fresher one is not kept.
 fn keep_answer(core: &Core, flight: &Arc<Flight>, tool_calls: bool) -> Job {
     let (flight, shared) = (Arc::clone(flight), Arc::clone(&core.shared));
     Box::new(move |answers| {
-        if let Some(answer) = recorded(&flight, tool_calls) {
-            let mut bytes = Vec::new();
-            encode(&answer, &mut bytes);
-            answers.insert(flight.print, Bytes::from(bytes));
+        if let Some(answer) = recorded(&flight, tool_calls).filter(|_| shared.flights.holds(&flight)) {
+            if flight.inputs.is_empty() || flight.inputs.len() != answer.vectors.len() {
+                let mut bytes = Vec::new();
+                encode(&answer, &mut bytes);
+                answers.insert(flight.print, Bytes::from(bytes));
+            } else {
+                batch::apart(&answer, &flight.inputs).for_each(|(print, bytes)| answers.insert(print, bytes));
+            }
             shared.cache.stored.fetch_add(1, Relaxed);
         }
         shared.flights.remove(&flight);
@@ -112,7 +120,10 @@ impl Guard for Pilot {
         let timer = self.timer.handle();
         let ended = deadline::until_watched(&timer, event, |cx| {
             self.leader.listen(&self.core, cx);
-            if self.leader.flight.is_abandoned() { Poll::Ready(()) } else { Poll::Pending }
+            let flight = &self.leader.flight;
+            // A core that is told to end asks nothing for nobody.
+            let idle = self.core.draining.get() && flight.is_deserted();
+            if idle || flight.is_abandoned() { Poll::Ready(()) } else { Poll::Pending }
         });
         match ended.await {
             Ended::Event(value) => Ok(value),
@@ -123,13 +134,13 @@ impl Guard for Pilot {
 }
 
 /// Asks, and once more on a fresh connection if a kept one was dead. True: the answer's end was announced.
-async fn call(pilot: &mut Pilot, errand: Errand) -> Result<bool, Failure> {
+async fn call(pilot: &mut Pilot, mut errand: Errand) -> Result<bool, Failure> {
     let snapshot = Arc::clone(&errand.snapshot);
     let upstream = &snapshot.upstream;
     let core = Rc::clone(&pilot.core);
     if let Some(channel) = core.pool.lease(upstream.identity, core.clock.now()) {
         core.meter.one(Metric::UpstreamReused);
-        match ask(pilot, &errand, channel).await {
+        match ask(pilot, &mut errand, channel).await {
             Err(failure) if failure.kind == Kind::UpstreamClosed && pilot.leader.flight.head().is_none() => {
                 core.meter.one(Metric::UpstreamStale);
                 core.meter.one(Metric::UpstreamRetries);
@@ -138,17 +149,19 @@ async fn call(pilot: &mut Pilot, errand: Errand) -> Result<bool, Failure> {
         }
     }
     let channel = connect::connect(pilot, upstream, &snapshot.limits, errand.total_due).await?;
-    ask(pilot, &errand, channel).await
+    ask(pilot, &mut errand, channel).await
 }
 
-async fn ask(pilot: &mut Pilot, errand: &Errand, channel: Channel) -> Result<bool, Failure> {
+async fn ask(pilot: &mut Pilot, errand: &mut Errand, channel: Channel) -> Result<bool, Failure> {
     let limits = errand.snapshot.limits;
     pilot.core.meter.one(Metric::UpstreamAttempts);
     let pace = Pace { idle_us: limits.idle_us, total_due: errand.total_due };
-    match send::send(pilot, &errand.outgoing, true, &channel, pace).await {
-        Ok(()) | Err(Stopped::Answered) => {}
+    // What an early answer left unsent would be taken for the next request.
+    let all_sent = match send::send(pilot, &errand.outgoing, true, &channel, pace).await {
+        Ok(()) => true,
+        Err(Stopped::Answered) => false,
         Err(Stopped::Failed(failure)) => return Err(failure),
-    }
+    };
     pilot.timer.set((pilot.core.clock.now() + limits.first_byte_us).min(errand.total_due));
     let mut answer = Answer::default();
     loop {
@@ -162,13 +175,16 @@ async fn ask(pilot: &mut Pilot, errand: &Errand, channel: Channel) -> Result<boo
                 .map_err(|error| lost(&error))?;
         }
         if let Some(announced) = answer.read(&pilot.core, &mut pilot.leader, &channel)? {
-            if answer.reusable {
+            if answer.reusable && all_sent {
                 keep(&pilot.core, errand, channel, answer.idle_hint_s);
             }
             return Ok(announced);
         }
         wait_for_followers(pilot, errand).await?;
         if answer.decoder.is_some() {
+            // Nothing will be sent again.
+            errand.outgoing.forget(&pilot.core);
+            errand.charge.give_back();
             pilot.timer.set((pilot.core.clock.now() + limits.idle_us).min(errand.total_due));
         }
     }
@@ -201,6 +217,8 @@ async fn wait_for_followers(pilot: &mut Pilot, errand: &Errand) -> Result<(), Fa
 #[derive(Default)]
 struct Answer {
     partial: Vec<u8>,
+    /// Something has come, so that the request must not be sent again.
+    begun: bool,
     decoder: Option<BodyDecoder>,
     /// The body's end is announced by a length or a last chunk.
     announced: bool,
@@ -217,11 +235,13 @@ impl Answer {
             Ok(n) => n,
             Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(None),
             Err(error) if self.decoder.is_some() => return Err(Failure::with(Kind::UpstreamCut, error)),
+            Err(error) if self.begun => return Err(Failure::with(Kind::UpstreamInvalid, error)),
             Err(error) => return Err(lost(&error)),
         };
         if n == 0 {
             return self.closed().map(Some);
         }
+        self.begun = true;
         if self.decoder.is_some() {
             return self.body(core, leader, &mut buffer[..n]);
         }
@@ -241,7 +261,7 @@ impl Answer {
             Some(decoder) => {
                 decoder.finish().map(|()| false).map_err(|kind| Failure::with(kind, "the connection ended first"))
             }
-            None if self.partial.is_empty() => Err(Failure::with(Kind::UpstreamClosed, "no answer")),
+            None if !self.begun => Err(Failure::with(Kind::UpstreamClosed, "no answer")),
             None => Err(Failure::with(Kind::UpstreamInvalid, "the head was cut")),
         }
     }
@@ -249,22 +269,21 @@ impl Answer {
     /// Where the body begins, once the head was whole and published. Interim answers are of no use to followers who
     /// may come later.
     fn head(&mut self, core: &Core, leader: &Leader) -> Result<Option<usize>, Failure> {
-        let mut at = 0;
         loop {
             let mut slots = slots();
-            let parsed = response::parse(&self.partial[at..], Method::Post, &mut slots)
+            let parsed = response::parse(&self.partial, Method::Post, &mut slots)
                 .map_err(|kind| Failure::with(kind, "its head is not valid HTTP"))?;
             let Some(head) = parsed else { return Ok(None) };
-            let end = at + head.len;
+            let end = head.len;
             if !head.is_informational() {
                 self.decoder = Some(BodyDecoder::response(head.framing));
                 self.announced = head.framing != Framing::UntilClose;
                 self.reusable = head.keep_alive;
                 self.idle_hint_s = head.keep_alive_timeout;
-                leader.publish_head(core, head.status, &self.partial[at..end]);
+                leader.publish_head(core, head.status, &self.partial[..end]);
                 return Ok(Some(end));
             }
-            at = end;
+            self.partial.drain(..end);
         }
     }
 

@@ -16,8 +16,12 @@ use arc_swap::ArcSwapOption;
 
 use crate::{
     base::{bounds::FLIGHT_LAG_BYTES_MAX, error::Kind},
-    data_plane::{core::Core, mailbox::Letter},
-    policy::fingerprint::Fingerprint,
+    data_plane::{
+        core::{Core, Shared},
+        exchange::Exchange,
+        mailbox::Letter,
+    },
+    policy::fingerprint::{Fingerprint, Input},
     wire::answer,
 };
 
@@ -61,6 +65,45 @@ pub enum End {
     Failed { kind: Kind, detail: Box<str> },
     /// The body stops in the middle.
     Cut(Kind),
+    /// It never began: the answer was found in the cache while the flight was opened. Who joined it asks anew.
+    Moot,
+}
+
+/// How an answer is written. Who wants the very same can be given the bytes as they come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Form {
+    /// In whose words.
+    pub kind: answer::Kind,
+    pub stream: bool,
+    /// With the usage at the end of the stream.
+    pub usage: bool,
+    /// Vectors as base64.
+    pub base64: bool,
+}
+
+impl Form {
+    /// What a client wants.
+    #[must_use]
+    pub fn wanted(exchange: &Exchange, kind: answer::Kind) -> Self {
+        Self {
+            kind,
+            stream: exchange.wants_stream,
+            usage: exchange.wants_stream && exchange.include_usage,
+            base64: exchange.wants_base64,
+        }
+    }
+
+    /// The same stream, but for the counts at its end, which `wanted` does not want.
+    #[must_use]
+    pub fn is_but_for_usage(&self, wanted: &Self) -> bool {
+        self.stream && self.usage && !wanted.usage && Self { usage: false, ..*self } == *wanted
+    }
+
+    /// An answer of this form says how many tokens there were; only an OpenAI stream may leave that out.
+    #[must_use]
+    pub fn tells_usage(&self) -> bool {
+        self.usage || !self.stream || !self.kind.is_openai()
+    }
 }
 
 /// The upstream's head, as it came.
@@ -69,14 +112,22 @@ pub struct Head {
     pub status: u16,
 }
 
+/// What is asked for.
+pub struct Wish {
+    pub print: Fingerprint,
+    pub form: Form,
+    /// The texts of a batch to embed.
+    pub inputs: Box<[Input]>,
+}
+
 pub struct Flight {
     /// Names it on the cores.
     pub id: u64,
     pub print: Fingerprint,
-    /// What was asked, in the words of whoever asked first.
-    pub kind: answer::Kind,
-    /// Whoever asked first wanted a stream, so the pieces are one.
-    pub stream: bool,
+    /// What whoever asked first wanted, so the form of the pieces.
+    pub form: Form,
+    /// The texts of a batch to embed, which are kept one by one.
+    pub inputs: Box<[Input]>,
     /// The leader's core.
     home: usize,
     head: OnceLock<Head>,
@@ -98,19 +149,13 @@ pub struct Flight {
 impl Flight {
     /// A flight whose first follower is the caller's.
     #[must_use]
-    pub fn new(
-        core: &Core,
-        print: Fingerprint,
-        kind: answer::Kind,
-        stream: bool,
-        finishes: bool,
-    ) -> (Arc<Self>, Leader) {
+    pub fn new(core: &Core, wish: &Wish, finishes: bool) -> (Arc<Self>, Leader) {
         let first = Piece::new(Box::default());
         let flight = Arc::new(Self {
             id: core.new_id(),
-            print,
-            kind,
-            stream,
+            print: wish.print,
+            form: wish.form,
+            inputs: wish.inputs.clone(),
             home: core.index,
             head: OnceLock::new(),
             first: ArcSwapOption::new(Some(Arc::clone(&first))),
@@ -149,13 +194,36 @@ impl Flight {
     /// A new follower would get the whole answer.
     #[must_use]
     pub fn is_joinable(&self) -> bool {
-        !self.is_abandoned() && matches!(self.end(), None | Some(End::Whole { .. })) && self.first.load().is_some()
+        !self.is_abandoned() && (self.end().is_none() || self.is_worth_keeping()) && self.first.load().is_some()
     }
 
-    /// The last follower has left, and with it the reason to go on.
+    /// It has ended with an answer that may be right for the next one who asks: no error is.
+    #[must_use]
+    pub fn is_worth_keeping(&self) -> bool {
+        matches!(self.end(), Some(End::Whole { .. })) && self.head().is_some_and(|head| head.status == 200)
+    }
+
+    /// [`Self::is_joinable`], and what comes is enough for this wish: counts that nobody asked for will not come.
+    #[must_use]
+    pub fn serves(&self, wish: &Wish) -> bool {
+        self.is_joinable() && (self.form.tells_usage() || !wish.form.tells_usage())
+    }
+
+    /// The last follower has left, and with it the reason to go on. Without followers only the cache is one, and an
+    /// answer whose start is gone cannot be kept.
     #[must_use]
     pub fn is_abandoned(&self) -> bool {
-        self.followers.load(Ordering::Acquire) == ABANDONED
+        match self.followers.load(Ordering::Acquire) {
+            ABANDONED => true,
+            0 => self.first.load().is_none(),
+            _ => false,
+        }
+    }
+
+    /// Nobody follows just now.
+    #[must_use]
+    pub fn is_deserted(&self) -> bool {
+        matches!(self.followers.load(Ordering::Acquire), 0 | ABANDONED)
     }
 
     /// Every piece from the start; nothing if the log became too long to be kept.
@@ -182,6 +250,21 @@ impl Flight {
     pub fn finish(&self, core: &Core, end: End) {
         let _ = self.end.set(end);
         self.wake_sleepers(core);
+    }
+
+    /// The end of a flight whose core died: nobody else will say so. Tells the cores that live.
+    pub fn bury(&self, dead: usize, shared: &Shared) {
+        if self.home != dead {
+            return;
+        }
+        let failed = End::Failed { kind: Kind::Internal, detail: "".into() };
+        let _ = self.end.set(if self.head().is_some() { End::Cut(Kind::Internal) } else { failed });
+        fence(Ordering::SeqCst);
+        for (seat, sleeping) in shared.cores.iter().zip(&self.sleeping) {
+            if sleeping.swap(false, Ordering::AcqRel) {
+                let _ = seat.door.send(Letter::Flight(self.id));
+            }
+        }
     }
 
     /// Wakes whoever sleeps on some core. `core`: the caller's.
@@ -302,10 +385,11 @@ impl Follower {
         if news() { Poll::Ready(()) } else { Poll::Pending }
     }
 
-    /// Stops following. The last one to do so leaves the flight to its fate.
+    /// Stops following. The last one to do so leaves the flight to its fate. One that has ended stays open to others
+    /// until its answer is in the cache.
     pub fn leave(self, core: &Core) {
         let flight = &self.flight;
-        let none = if flight.finishes { 0 } else { ABANDONED };
+        let none = if flight.finishes || flight.end().is_some() { 0 } else { ABANDONED };
         let fewer = |followers: usize| Some(if followers <= 1 { none } else { followers - 1 });
         let before = flight.followers.fetch_update(Ordering::AcqRel, Ordering::Acquire, fewer);
         if before == Ok(1) && flight.end().is_none() {

@@ -2,7 +2,11 @@
 
 use std::{future::poll_fn, pin::pin, sync::Arc};
 
-use super::flight::{End, Follower, News};
+use super::{
+    flight::{End, Flight, Follower, Form, News},
+    refusal,
+    strain::Strain,
+};
 use crate::{
     base::{error::Kind as Fault, metric::Metric},
     data_plane::{
@@ -16,7 +20,7 @@ use crate::{
         send::late,
     },
     wire::{
-        answer::{self, Answer, Kind, Recorder},
+        answer::{self, Answer, Kind, Recorder, Usage},
         http::{Media, Method, response, slots},
         think::Framing,
     },
@@ -43,6 +47,7 @@ pub async fn follow(
 ) -> Result<Followed, Failure> {
     let core = down.core;
     let mut follower = follower;
+    let _follows = Raised::new(&core.meter, Metric::CacheFollowers);
     let followed = run(down, exchange, &mut follower, kind).await;
     let id = follower.flight.id;
     follower.leave(core);
@@ -61,45 +66,58 @@ async fn run(
     wait(down, exchange, follower, false).await?;
     exchange.first_byte = core.clock.now();
     let flight = Arc::clone(&follower.flight);
-    if let (None, Some(End::Failed { kind, detail })) = (flight.head(), flight.end()) {
-        return Err(Failure::with(*kind, detail));
+    match flight.end() {
+        Some(End::Moot) => return Ok(Followed::Alone),
+        Some(End::Failed { kind, detail }) => return Err(Failure::with(*kind, detail)),
+        _ => {}
     }
     let Some(head) = flight.head() else { return Err(Failure::of(Fault::Internal)) };
-    if flight.kind == kind && (head.status != 200 || flight.stream == exchange.wants_stream) {
-        return live(down, exchange, follower, &head.bytes).await.map(Followed::Ended);
+    let wanted = Form::wanted(exchange, kind);
+    let strain = flight.form.is_but_for_usage(&wanted).then(Strain::default);
+    if flight.form == wanted || (flight.form.kind == kind && head.status != 200) || strain.is_some() {
+        return live(down, exchange, follower, &head.bytes, strain).await.map(Followed::Ended);
     }
     // Another form is wanted, which can only be made of the whole.
     while flight.end().is_none() {
         wait_for_end(down, exchange, follower).await?;
     }
-    Ok(match recorded(&flight, true) {
-        Some(answer) => Followed::Answer(Box::new(answer)),
-        None => Followed::Alone,
-    })
+    if let Some(End::Cut(kind)) = flight.end() {
+        return Err(Failure::with(*kind, "the flight was cut"));
+    }
+    if head.status != 200 {
+        let told = refusal::tell(down, exchange, head, flight.log());
+        return told.await.map(Followed::Ended);
+    }
+    let answer = recorded(&flight, true).filter(|answer| answer.usage.is_some() || !wanted.tells_usage());
+    Ok(answer.map_or(Followed::Alone, |answer| Followed::Answer(Box::new(answer))))
 }
 
 /// The canonical answer of a flight that has ended, if it may be shown again.
 #[must_use]
-pub fn recorded(flight: &super::flight::Flight, tool_calls: bool) -> Option<Answer<'static>> {
+pub fn recorded(flight: &Flight, tool_calls: bool) -> Option<Answer<'static>> {
     let (Some(head), Some(End::Whole { announced })) = (flight.head(), flight.end()) else { return None };
     let framing = match media(&head.bytes) {
         Media::EventStream => Framing::Sse,
         Media::Ndjson => Framing::Ndjson,
         _ => Framing::Json,
     };
-    let mut recorder = Recorder::new(flight.kind, framing, head.status, tool_calls);
+    let mut recorder = Recorder::new(flight.form.kind, framing, head.status, tool_calls);
     for piece in flight.log() {
         recorder.feed(&piece.bytes);
         if recorder.given_up().is_some() {
             return None;
         }
     }
-    recorder.finish(if *announced { answer::End::Whole } else { answer::End::Closed }).ok()
+    let mut answer = recorder.finish(if *announced { answer::End::Whole } else { answer::End::Closed }).ok()?;
+    if answer.usage.is_none() && (framing == Framing::Json || flight.form.tells_usage()) {
+        // It was asked for, and there is none: asking again would not help.
+        answer.usage = Some(Usage::default());
+    }
+    Some(answer)
 }
 
 /// The framing that a head announces.
-#[must_use]
-pub fn media(head: &[u8]) -> Media {
+fn media(head: &[u8]) -> Media {
     let mut slots = slots();
     match response::parse(head, Method::Post, &mut slots) {
         Ok(Some(head)) => head.media,
@@ -132,12 +150,14 @@ async fn live(
     exchange: &mut Exchange,
     follower: &mut Follower,
     head: &[u8],
+    strain: Option<Strain>,
 ) -> Result<Ending, Failure> {
     let core = down.core;
     let mut relay = begin(down, exchange, head)?;
+    let strain = strain.filter(|_| relay.stream);
     let stream = relay.stream;
     let _active = stream.then(|| Raised::new(&core.meter, Metric::StreamsActive));
-    let result = pass_on(down, exchange, follower, &mut relay).await;
+    let result = pass_on(down, exchange, follower, &mut relay, strain).await;
     relay::conclude(down, exchange, &mut relay, result).await
 }
 
@@ -161,6 +181,7 @@ async fn pass_on(
     exchange: &mut Exchange,
     follower: &mut Follower,
     relay: &mut Relay,
+    mut strain: Option<Strain>,
 ) -> Result<(), Failure> {
     let core = down.core;
     let limits = exchange.snapshot.limits;
@@ -178,7 +199,7 @@ async fn pass_on(
         if follower.is_lost() {
             return Err(Failure::with(Fault::Overloaded, "too far behind the others"));
         }
-        if pass_some(down, exchange, follower, relay)? {
+        if pass_some(down, exchange, follower, relay, strain.as_mut())? {
             continue;
         }
         let beat_due = relay.beat_due(heartbeat);
@@ -198,6 +219,7 @@ fn pass_some(
     exchange: &mut Exchange,
     follower: &mut Follower,
     relay: &mut Relay,
+    strain: Option<&mut Strain>,
 ) -> Result<bool, Failure> {
     let core = down.core;
     let mut scratch = core.scratch.borrow_mut();
@@ -240,6 +262,14 @@ fn pass_some(
     if bytes.is_empty() && !last {
         return Ok(false);
     }
+    let mut strained = Vec::new();
+    let bytes = match strain {
+        Some(strain) => {
+            strain.feed(bytes, last, &mut strained);
+            &strained
+        }
+        None => bytes,
+    };
     if last && let Some(End::Cut(kind)) = follower.flight.end() {
         relay.piece(down, exchange, write, bytes, false, think)?;
         relay.flush_filter(down, write, think)?;

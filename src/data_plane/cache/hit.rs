@@ -1,8 +1,9 @@
 //! A stored answer on its way to a client: a stream if a stream was asked for, through the same filter and the same
 //! writer as an upstream's reply.
 
+use super::stored::{Finished, hex, send};
 use crate::{
-    base::error::Kind as Fault,
+    base::{bounds::FINISHED_BYTES_MAX, error::Kind as Fault},
     data_plane::{
         core::Scratch,
         downstream::Downstream,
@@ -12,8 +13,9 @@ use crate::{
         relay::{self, Ending, Relay},
         send::late,
     },
+    policy::{answers::Hit, fingerprint::Fingerprint},
     wire::{
-        answer::{Answer, Context, Kind, Replay},
+        answer::{Answer, Context, Family, Kind, Replay},
         http::{Method, response, slots},
     },
 };
@@ -21,7 +23,7 @@ use crate::{
 /// Events are gathered to about this much before they are written.
 const BATCH_BYTES: usize = 16 * 1024;
 
-/// Plays an answer to the client. `Ok(None)`: it cannot be told in this client's words.
+/// Plays an answer to the client; `entry` is where it lies, if it does. `Ok(None)`: it cannot be told in this client's words.
 ///
 /// # Errors
 /// Only while nothing was written.
@@ -30,43 +32,72 @@ pub async fn play(
     exchange: &mut Exchange,
     answer: &Answer<'_>,
     kind: Kind,
+    entry: Option<(Fingerprint, &Hit)>,
 ) -> Result<Option<Ending>, Failure> {
     let core = down.core;
     let now = core.clock.now();
-    let prefix = if kind == Kind::OpenAiChat { "chatcmpl-" } else { "cmpl-" };
-    let id = format!("{prefix}{:016x}", core.new_id());
+    let mut digits = [0; 16];
+    let digits = hex(core.new_id(), &mut digits);
+    let id = [if kind == Kind::OpenAiChat { "chatcmpl-" } else { "cmpl-" }, digits].concat();
+    let now_unix_micros = core.clock.wall_us(now);
     let model = exchange.model.clone().unwrap_or_default();
     let context = Context {
         kind,
         stream: exchange.wants_stream,
         model: &model,
         id: &id,
-        now_unix_micros: core.clock.wall_us(now),
+        now_unix_micros,
         elapsed_nanos: (now - exchange.started).saturating_mul(1_000),
         include_usage: exchange.include_usage,
         base64: exchange.wants_base64,
         reasoning_fields: exchange.snapshot.think.reasoning_fields,
     };
     let Some(mut replay) = Replay::new(answer, context) else { return Ok(None) };
-    let vectors = matches!(kind, Kind::OpenAiEmbeddings | Kind::OllamaEmbed | Kind::OllamaEmbeddings);
-    let form = match (exchange.wants_stream && !vectors, kind.is_openai()) {
-        (false, _) => Form::Json,
-        (true, true) => Form::EventStream,
-        (true, false) => Form::Ndjson,
-    };
+    let form = Form::of(kind, exchange.wants_stream);
     let mut batch = core.buffers.take();
     let more = fill(&mut replay, &mut batch);
+    if !more && batch.len() <= FINISHED_BYTES_MAX && !exchange.snapshot.debug {
+        let spec = exchange.think.take();
+        let finished = Finished::new(form, &batch, spec, &mut core.scratch.borrow_mut().think, digits, now_unix_micros);
+        core.buffers.give(batch);
+        let ending = send(down, exchange, &finished).await?;
+        if let (Some((print, hit)), Some(caching)) = (entry, exchange.caching.take()) {
+            core.recall.borrow_mut().note(exchange, *caching, print, hit.answer.clone(), finished);
+        }
+        return Ok(Some(ending));
+    }
     let mut relay = begin(down, exchange, form, &batch, !more)?;
     let result = play_rest(down, exchange, &mut replay, &mut relay, &mut batch).await;
     core.buffers.give(batch);
     relay::conclude(down, exchange, &mut relay, result).await.map(Some)
 }
 
-#[derive(Clone, Copy)]
-enum Form {
+/// How a stored answer is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
     Json,
     EventStream,
     Ndjson,
+}
+
+impl Form {
+    fn of(kind: Kind, stream: bool) -> Self {
+        let vectors = matches!(kind.family(), Family::Embed | Family::EmbedOne);
+        match (stream && !vectors, kind.is_openai()) {
+            (false, _) => Self::Json,
+            (true, true) => Self::EventStream,
+            (true, false) => Self::Ndjson,
+        }
+    }
+
+    #[must_use]
+    pub const fn content_type(self) -> &'static str {
+        match self {
+            Self::Json => "application/json",
+            Self::EventStream => "text/event-stream",
+            Self::Ndjson => "application/x-ndjson",
+        }
+    }
 }
 
 /// Gathers events for one write. A body that is no stream is one event, whatever its length. False: that was all.
@@ -88,13 +119,8 @@ fn begin(
     batch: &[u8],
     last: bool,
 ) -> Result<Relay, Failure> {
-    let head = match form {
-        Form::EventStream => "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n".to_owned(),
-        Form::Ndjson => "HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson\r\n\r\n".to_owned(),
-        Form::Json => {
-            format!("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n", batch.len())
-        }
-    };
+    let length = if form == Form::Json { format!("Content-Length: {}\r\n", batch.len()) } else { String::new() };
+    let head = format!("HTTP/1.1 200 OK\r\nContent-Type: {}\r\n{length}\r\n", form.content_type());
     let mut slots = slots();
     let parsed = response::parse(head.as_bytes(), Method::Post, &mut slots)?;
     let parsed = parsed.ok_or_else(|| Failure::of(Fault::Internal))?;

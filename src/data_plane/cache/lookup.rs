@@ -1,32 +1,41 @@
 //! Between plan and forward: is the answer there, is it on its way, or has somebody to ask for it?
 
-use std::{pin::Pin, sync::Arc};
+use std::{pin::Pin, rc::Rc, sync::Arc};
 
 use super::{
+    batch::Collected,
     fetch::{Errand, fly},
-    flight::Follower,
+    flight::{End, Follower, Form, Leader, Wish},
     registry::Boarded,
+    stored::says,
 };
 use crate::{
-    base::{error::Kind as Fault, metric::Metric},
+    base::{bounds::DISK_LOOK_US_MAX, error::Kind as Fault, metric::Metric},
     data_plane::{
-        downstream::Downstream,
+        core::Core,
+        downstream::{Downstream, Interrupt},
         exchange::{Caching, Exchange},
         failure::Failure,
+        meter::Timing,
         send::{Outgoing, late},
     },
     policy::{
         answers::{Answers, Hit},
-        fingerprint::{Fingerprint, Scope},
+        fingerprint::{Fingerprint, Fingerprinter, Input, Scope},
     },
-    wire::answer::{Kind, Outcome},
+    wire::answer::{Family, Kind, Outcome, Tier, knows_usage},
 };
 
 /// Where the answer comes from.
 pub enum Found {
     /// The upstream, for this client alone.
     Nowhere,
-    Stored(Hit, Kind),
+    Stored {
+        hit: Hit,
+        kind: Kind,
+        /// Names the entry, if the answer is one entry's.
+        print: Option<Fingerprint>,
+    },
     Flying(Follower, Kind),
 }
 
@@ -46,44 +55,69 @@ pub async fn lookup(down: &mut Downstream<'_>, exchange: &mut Exchange) -> Resul
         exchange.cache_says = Some(Outcome::Request);
         return Ok(Found::Nowhere);
     }
-    let Some(print) = fingerprint(down, exchange, &caching, &*answers, kind) else {
+    let Some((print, inputs)) = fingerprint(down, exchange, &caching, &*answers, kind) else {
         core.meter.one(Metric::CacheBypassed);
         exchange.cache_says = Some(Outcome::Bypass);
         return Ok(Found::Nowhere);
     };
-    if !caching.no_cache
-        && let Some(hit) = stored(down, exchange, &answers, print).await?
-    {
-        exchange.cache_says = Some(Outcome::Hit { tier: hit.tier, age: hit.age, ttl: hit.ttl });
-        return Ok(Found::Stored(hit, kind));
-    }
-    let rules = exchange.snapshot.cache;
+    let form = Form::wanted(exchange, kind);
+    let wish = Wish { print, form, inputs };
     if caching.no_cache {
         // A fresh answer was asked for: nobody else's will do. It takes the place of what is stored.
         core.shared.flights.displace(print);
+    } else if let Some(hit) = stored(down, exchange, &answers, &wish).await?.filter(|hit| serves(hit, form)) {
+        return Ok(found(down, exchange, hit, &wish, caching));
     }
-    match core.shared.flights.board(core, print, kind, exchange.wants_stream, rules.finishes) {
+    match core.shared.flights.board(core, &wish, exchange.snapshot.cache.finishes) {
         Some(Boarded::Joined(follower)) => {
             core.meter.one(Metric::CacheJoined);
-            exchange.cache_says = Some(Outcome::Hit { tier: crate::wire::answer::Tier::Flight, age: 0, ttl: 0 });
+            exchange.cache_says = Some(Outcome::Hit { tier: Tier::Flight, age: 0, ttl: 0 });
             Ok(Found::Flying(follower, kind))
         }
         Some(Boarded::Leads(follower, leader)) => {
+            // One that ended between the look and the boarding has left its answer in the cache before it made room.
+            if !caching.no_cache
+                && let Some(hit) = answers.memory(print).filter(|hit| serves(hit, form))
+            {
+                leader.flight.finish(core, End::Moot);
+                core.shared.flights.remove(&leader.flight);
+                follower.leave(core);
+                return Ok(found(down, exchange, hit, &wish, caching));
+            }
             core.meter.one(Metric::CacheMissed);
             exchange.cache_says =
                 Some(if caching.no_cache { Outcome::Request } else { Outcome::Miss { stored: true } });
-            let outgoing = Outgoing {
-                head: exchange.outgoing.head.clone(),
-                body: exchange.outgoing.body.clone(),
-                framing: exchange.outgoing.framing,
-            };
-            let errand = Errand { snapshot: Arc::clone(&exchange.snapshot), outgoing, total_due: exchange.total_due };
-            exchange.attempts += 1;
-            monoio::spawn(fly(own, leader, errand));
+            take_off(own, exchange, leader);
             Ok(Found::Flying(follower, kind))
         }
         None => Ok(Found::Nowhere),
     }
+}
+
+/// An answer that was recorded from a stream without counts is of no use to who is to be told them.
+fn serves(hit: &Hit, form: Form) -> bool {
+    !form.tells_usage() || knows_usage(&hit.answer)
+}
+
+fn found(down: &Downstream<'_>, exchange: &mut Exchange, hit: Hit, wish: &Wish, caching: Box<Caching>) -> Found {
+    down.core.meter.one(if hit.tier == Tier::Memory { Metric::CacheMemoryHits } else { Metric::CacheDiskHits });
+    exchange.cache_says = Some(says(&hit));
+    exchange.caching = Some(caching);
+    Found::Stored { hit, kind: wish.form.kind, print: wish.inputs.is_empty().then_some(wish.print) }
+}
+
+/// Starts the leader and gives it the request. Whoever asked follows in the form that was asked for, so that it never
+/// has to ask again itself.
+fn take_off(core: Rc<Core>, exchange: &mut Exchange, leader: Leader) {
+    let empty = Outgoing { head: Vec::new(), body: Vec::new(), framing: exchange.outgoing.framing };
+    let errand = Errand {
+        snapshot: Arc::clone(&exchange.snapshot),
+        outgoing: std::mem::replace(&mut exchange.outgoing, empty),
+        charge: std::mem::replace(&mut exchange.charge, core.budget.open()),
+        total_due: exchange.total_due,
+    };
+    exchange.attempts += 1;
+    monoio::spawn(fly(core, leader, errand));
 }
 
 fn fingerprint(
@@ -92,34 +126,62 @@ fn fingerprint(
     caching: &Caching,
     answers: &dyn Answers,
     kind: Kind,
-) -> Option<Fingerprint> {
+) -> Option<(Fingerprint, Box<[Input]>)> {
     let scope = Scope {
         tenant: &caching.tenant,
         route: exchange.snapshot.upstream.url.as_bytes(),
         profile: b"",
         model: None,
         kind,
+        sampled: exchange.snapshot.cache.sampled,
     };
     let body = &exchange.outgoing.body;
-    down.core.with_fingerprinter(|| answers.install_key(), |maker| maker.fingerprint(&scope, body)).ok()
+    let make = |maker: &mut Fingerprinter| {
+        let print = maker.fingerprint(&scope, body).ok()?;
+        let inputs = if kind.family() == Family::Embed { maker.inputs(&scope, body) } else { Vec::new() };
+        Some((print, inputs.into()))
+    };
+    down.core.with_fingerprinter(|| answers.install_key(), make)
 }
 
 async fn stored(
     down: &mut Downstream<'_>,
     exchange: &Exchange,
     answers: &Arc<dyn Answers>,
+    wish: &Wish,
+) -> Result<Option<Hit>, Failure> {
+    if wish.inputs.is_empty() {
+        return one(down, exchange, answers, wish.print).await;
+    }
+    let mut collected = Collected::default();
+    for input in &wish.inputs {
+        let hit = one(down, exchange, answers, input.print).await?;
+        if hit.and_then(|hit| collected.add(&hit)).is_none() {
+            return Ok(None);
+        }
+    }
+    Ok(collected.finish())
+}
+
+async fn one(
+    down: &mut Downstream<'_>,
+    exchange: &Exchange,
+    answers: &Arc<dyn Answers>,
     print: Fingerprint,
 ) -> Result<Option<Hit>, Failure> {
     if let Some(hit) = answers.memory(print) {
-        down.core.meter.one(Metric::CacheMemoryHits);
         return Ok(Some(hit));
     }
-    let mut look = Arc::clone(answers).disk(print);
-    down.timer.set(exchange.total_due);
+    let Some(mut look) = Arc::clone(answers).disk(print) else { return Ok(None) };
+    let core = down.core;
+    let begun = core.clock.now();
+    down.timer.set((begun + DISK_LOOK_US_MAX).min(exchange.total_due));
     let found = down.until(Pin::new(&mut look)).await;
-    let found = found.map_err(|interrupt| late(down.core, exchange.total_due, interrupt, Fault::TotalTimeout))?;
-    if found.is_some() {
-        down.core.meter.one(Metric::CacheDiskHits);
+    core.meter.time(Timing::CacheDisk, core.clock.now() - begun);
+    match found {
+        Ok(found) => Ok(found),
+        // A disk that hangs is as good as empty.
+        Err(Interrupt::Due) if core.clock.now() < exchange.total_due => Ok(None),
+        Err(interrupt) => Err(late(core, exchange.total_due, interrupt, Fault::TotalTimeout)),
     }
-    Ok(found)
 }

@@ -4,9 +4,14 @@
 //! and writes what comes into a log that any number of clients read, each at its own pace, on whichever core it is. So
 //! the client that came first may leave, a slow one slows nobody, and identical questions cost one call.
 
+mod batch;
 pub mod fetch;
 pub mod flight;
 pub mod follow;
 pub mod hit;
 pub mod lookup;
+pub mod recall;
+mod refusal;
 pub mod registry;
+pub mod stored;
+mod strain;

@@ -4,8 +4,11 @@ use std::sync::Arc;
 
 use papaya::{HashMap, Operation};
 
-use super::flight::{Flight, Follower, Leader};
-use crate::{data_plane::core::Core, policy::fingerprint::Fingerprint, wire::answer};
+use super::flight::{Flight, Follower, Leader, Wish};
+use crate::{
+    data_plane::core::{Core, Shared},
+    policy::fingerprint::Fingerprint,
+};
 
 #[derive(Default)]
 pub struct Registry {
@@ -23,32 +26,24 @@ pub enum Boarded {
 impl Registry {
     /// Joins the flight of this fingerprint, or opens one.
     #[must_use]
-    pub fn board(
-        &self,
-        core: &Core,
-        print: Fingerprint,
-        kind: answer::Kind,
-        stream: bool,
-        finishes: bool,
-    ) -> Option<Boarded> {
+    pub fn board(&self, core: &Core, wish: &Wish, finishes: bool) -> Option<Boarded> {
         let flights = self.flights.pin();
-        let standing = flights.get(&print).filter(|flight| flight.is_joinable());
-        if let Some(follower) = standing.and_then(Flight::follow) {
-            return Some(Boarded::Joined(follower));
+        loop {
+            let standing = flights.get(&wish.print).filter(|flight| flight.serves(wish));
+            if let Some(follower) = standing.and_then(Flight::follow) {
+                return Some(Boarded::Joined(follower));
+            }
+            let (flight, leader) = Flight::new(core, wish, finishes);
+            let follower = flight.follow()?;
+            // Whoever stands there now cannot serve us, or came in this very moment.
+            let outcome = flights.compute(wish.print, |standing| match standing {
+                Some((_, other)) if other.serves(wish) => Operation::Abort(()),
+                _ => Operation::Insert(Arc::clone(&flight)),
+            });
+            if !matches!(outcome, papaya::Compute::Aborted(())) {
+                return Some(Boarded::Leads(follower, leader));
+            }
         }
-        let (flight, leader) = Flight::new(core, print, kind, stream, finishes);
-        let follower = flight.follow()?;
-        // Whoever stands there now is either one that cannot be joined any more, or came in this very moment.
-        let outcome = flights.compute(print, |standing| match standing {
-            Some((_, other)) if other.is_joinable() => Operation::Abort(Arc::clone(other)),
-            _ => Operation::Insert(Arc::clone(&flight)),
-        });
-        if let papaya::Compute::Aborted(other) = outcome
-            && let Some(joined) = other.follow()
-        {
-            return Some(Boarded::Joined(joined));
-        }
-        Some(Boarded::Leads(follower, leader))
     }
 
     /// Makes room for a new flight: who follows the old one goes on, but nobody joins it any more.
@@ -63,6 +58,17 @@ impl Registry {
             Some((_, other)) if Arc::ptr_eq(other, flight) => Operation::Remove,
             _ => Operation::Abort(()),
         });
+    }
+
+    /// Would this flight be joined?
+    #[must_use]
+    pub fn holds(&self, flight: &Arc<Flight>) -> bool {
+        self.flights.pin().get(&flight.print).is_some_and(|standing| Arc::ptr_eq(standing, flight))
+    }
+
+    /// Ends the flights whose leader was on a core that died.
+    pub fn bury(&self, dead: usize, shared: &Shared) {
+        self.flights.pin().values().for_each(|flight| flight.bury(dead, shared));
     }
 
     #[must_use]

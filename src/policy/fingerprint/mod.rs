@@ -16,7 +16,7 @@ mod sink;
 mod tests;
 mod tree;
 
-use crate::base::bounds::FINGERPRINT_BYTES_MAX;
+use crate::base::bounds::{EMBED_BATCH_MAX, FINGERPRINT_BYTES_MAX};
 use crate::wire::answer::Kind;
 
 pub use knobs::{Knob, OLLAMA, OPENAI, OPTIONS, Rule, Same};
@@ -53,6 +53,8 @@ pub struct Scope<'a> {
     /// The model after aliases; `None` takes the body's.
     pub model: Option<&'a str>,
     pub kind: Kind,
+    /// Answers that another try might give differently are shared too; else only those to a temperature of 0.
+    pub sampled: bool,
 }
 
 /// Why a request has no fingerprint. It is forwarded and nothing of it is kept.
@@ -78,6 +80,8 @@ pub enum Uncacheable {
     RemoteContent,
     /// The upstream is asked to do something beside answering.
     SideEffect,
+    /// The temperature is not 0, and sampled answers are not to be kept.
+    Sampled,
 }
 
 /// Reads bodies and makes fingerprints; keeps its buffers, so have one per core.
@@ -103,11 +107,37 @@ impl Fingerprinter {
         if !tree.root().is_object() {
             return Err(Uncacheable::Unreadable);
         }
+        self.one(scope, &tree, None)
+    }
+
+    /// Of a request to embed several texts: the fingerprint of asking for each of them alone, in their order. Nothing
+    /// where it is one text, no text, or more than a batch may have to be taken apart.
+    pub fn inputs(&mut self, scope: &Scope<'_>, body: &[u8]) -> Vec<Input> {
+        let tree = if body.len() > FINGERPRINT_BYTES_MAX { None } else { Tree::read(body) };
+        let input = tree.as_ref().and_then(|tree| tree.root().get("input"));
+        let (Some(tree), Some(input)) = (&tree, input) else { return Vec::new() };
+        let lengths: Vec<_> = input.items().map_while(|item| item.text().map(str::len)).take(EMBED_BATCH_MAX).collect();
+        if lengths.len() < 2 || lengths.len() != input.items().count() {
+            return Vec::new();
+        }
+        let one = |(at, bytes)| Some(Input { print: self.one(scope, tree, Some(at)).ok()?, bytes });
+        lengths.into_iter().enumerate().map_while(one).collect()
+    }
+
+    fn one(&mut self, scope: &Scope<'_>, tree: &Tree<'_>, input: Option<usize>) -> Result<Fingerprint, Uncacheable> {
         self.sink.restart();
         for part in [FORM, scope.tenant, scope.route, scope.profile] {
             self.sink.bytes(part);
         }
-        request::write(&mut self.sink, scope, tree.root())?;
+        request::write(&mut self.sink, scope, tree.root(), input)?;
         Ok(self.sink.finish())
     }
+}
+
+/// One text of a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Input {
+    pub print: Fingerprint,
+    /// The text's length.
+    pub bytes: usize,
 }

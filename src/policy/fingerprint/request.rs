@@ -19,8 +19,13 @@ struct Part<'t, 'b> {
 const UNLISTED: &str = "?";
 const UNLISTED_OPTION: &str = "?options";
 
-/// Writes endpoint, model and every part that counts.
-pub(super) fn write(sink: &mut Sink, scope: &Scope<'_>, body: Value<'_, '_>) -> Result<(), Uncacheable> {
+/// Writes endpoint, model and every part that counts. `only`: as if this element were all that is to be embedded.
+pub(super) fn write(
+    sink: &mut Sink,
+    scope: &Scope<'_>,
+    body: Value<'_, '_>,
+    only: Option<usize>,
+) -> Result<(), Uncacheable> {
     sink.tag(scope.kind.family() as u8);
 
     let model = match scope.model {
@@ -34,10 +39,16 @@ pub(super) fn write(sink: &mut Sink, scope: &Scope<'_>, body: Value<'_, '_>) -> 
     collect(table, UNLISTED, body, &mut parts)?;
     parts.sort_unstable_by_key(|part| (part.name, part.key));
     require_prompt(scope.kind.family(), &parts)?;
+    if !scope.sampled {
+        require_certainty(scope.kind.family(), &parts)?;
+    }
     for part in &parts {
         sink.tag(b'=');
         sink.text(part.name);
-        write_part(sink, part, scope.kind)?;
+        match (part.rule, only.and_then(|at| part.value.items().nth(at))) {
+            (Rule::Input, Some(item)) => one_or_many(sink, item)?,
+            _ => write_part(sink, part, scope.kind)?,
+        }
     }
     sink.tag(b'.');
     Ok(())
@@ -137,6 +148,13 @@ fn require_prompt(family: Family, parts: &[Part<'_, '_>]) -> Result<(), Uncachea
         Family::EmbedOne => has("prompt"),
     };
     if asked { Ok(()) } else { Err(Uncacheable::NoPrompt) }
+}
+
+/// A temperature of 0, by word: what is left out is above 0 with every server. Vectors are never sampled.
+fn require_certainty(family: Family, parts: &[Part<'_, '_>]) -> Result<(), Uncacheable> {
+    let cold = |part: &Part<'_, '_>| part.name == "temperature" && is(part.value, Same::Zero);
+    let certain = matches!(family, Family::Embed | Family::EmbedOne) || parts.iter().any(cold);
+    if certain { Ok(()) } else { Err(Uncacheable::Sampled) }
 }
 
 fn write_part(sink: &mut Sink, part: &Part<'_, '_>, kind: Kind) -> Result<(), Uncacheable> {

@@ -5,7 +5,7 @@ use super::{Fingerprint, Fingerprinter, InstallKey, Knob, OLLAMA, OPENAI, OPTION
 use crate::wire::answer::Kind;
 
 fn scope(kind: Kind) -> Scope<'static> {
-    Scope { tenant: b"t", route: b"r", profile: b"", model: None, kind }
+    Scope { tenant: b"t", route: b"r", profile: b"", model: None, kind, sampled: true }
 }
 
 fn print(kind: Kind, body: &[u8]) -> Result<Fingerprint, Uncacheable> {
@@ -555,4 +555,33 @@ fn one_printer_for_many_requests() {
     assert_ne!(first, second);
     assert_eq!(printer.fingerprint(&scope, short.as_bytes()), first);
     assert_eq!(printer.fingerprint(&scope, long.as_bytes()), second);
+}
+
+#[test]
+fn sampled_answers_are_shared_only_where_that_is_wanted() {
+    let mut maker = Fingerprinter::new(InstallKey([3; 32]));
+    let mut made = |kind, sampled, body: &str| {
+        maker.fingerprint(&Scope { sampled, ..scope(kind) }, body.as_bytes()).map_err(|why| why == Uncacheable::Sampled)
+    };
+    let openai = |rest: &str| format!(r#"{{"model":"m","messages":[{{"role":"user","content":"q"}}]{rest}}}"#);
+    for (kind, rest, cold) in [
+        (Kind::OpenAiChat, r#","temperature":0"#, true),
+        (Kind::OpenAiChat, r#","temperature":0.0"#, true),
+        (Kind::OpenAiChat, r#","temperature":0e3"#, true),
+        (Kind::OpenAiChat, "", false),
+        (Kind::OpenAiChat, r#","temperature":null"#, false),
+        (Kind::OpenAiChat, r#","temperature":1e-9"#, false),
+        (Kind::OpenAiChat, r#","temperature":"0""#, false),
+        (Kind::OpenAiChat, r#","options":{"temperature":0}"#, false),
+        (Kind::OllamaChat, r#","options":{"temperature":0}"#, true),
+        (Kind::OllamaChat, r#","options":{"temperature":0.5}"#, false),
+        (Kind::OllamaChat, r#","temperature":0"#, false),
+        (Kind::OllamaChat, "", false),
+    ] {
+        assert_eq!(made(kind, false, &openai(rest)).err(), (!cold).then_some(true), "{kind:?} {rest}");
+        assert_eq!(made(kind, true, &openai(rest)).err(), None, "{kind:?} {rest}");
+    }
+    let same = openai(r#","temperature":0"#);
+    assert_eq!(made(Kind::OpenAiChat, false, &same), made(Kind::OpenAiChat, true, &same), "the key is the same");
+    assert!(made(Kind::OpenAiEmbeddings, false, r#"{"model":"m","input":"x"}"#).is_ok(), "vectors are not sampled");
 }

@@ -53,6 +53,12 @@ pub fn encode(answer: &Answer<'_>, out: &mut Vec<u8>) {
     }
 }
 
+/// Whether the answer in these bytes knows how many tokens there were, without reading the rest.
+#[must_use]
+pub fn knows_usage(bytes: &[u8]) -> bool {
+    bytes.get(5).is_some_and(|flags| *flags != 0)
+}
+
 /// Reads an answer that borrows its texts from `from`, which must hold nothing else.
 ///
 /// # Errors

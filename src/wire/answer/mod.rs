@@ -12,6 +12,7 @@ mod code;
 mod events;
 mod frame;
 mod headers;
+mod holes;
 mod json;
 mod record;
 mod replay;
@@ -22,8 +23,9 @@ use std::borrow::Cow;
 
 use super::dialect::Endpoint;
 
-pub use code::{Broken, decode, encode};
+pub use code::{Broken, decode, encode, knows_usage};
 pub use headers::{Fields, Outcome, Tier};
+pub use holes::Holes;
 pub use record::{End, Recorder, Unstorable};
 pub use replay::{Context, Replay};
 

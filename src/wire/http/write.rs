@@ -147,7 +147,7 @@ pub fn downstream_response(out: &mut Vec<u8>, head: &ResponseHead<'_>, line: &Do
         }
     }
     if line.stream {
-        out.extend_from_slice(b"Cache-Control: no-cache, no-transform\r\nX-Accel-Buffering: no\r\n");
+        out.extend_from_slice(STREAM_FIELDS);
     }
     for (name, value) in line.extra {
         field(out, name, value);
@@ -156,6 +156,22 @@ pub fn downstream_response(out: &mut Vec<u8>, head: &ResponseHead<'_>, line: &Do
     let framing = if head.status < 200 || head.status == 204 { Framing::None } else { line.framing };
     finish_answer(out, framing, line.keep_alive, line.version)
 }
+
+/// Writes the head of an answer that was kept: there is no upstream's head to copy from.
+pub fn stored_response(out: &mut Vec<u8>, content_type: &str, line: &DownstreamLine<'_>) -> Written {
+    status_line(out, 200);
+    field(out, "Content-Type", content_type.as_bytes());
+    if line.stream {
+        out.extend_from_slice(STREAM_FIELDS);
+    }
+    for (name, value) in line.extra {
+        field(out, name, value);
+    }
+    finish_answer(out, line.framing, line.keep_alive, line.version)
+}
+
+/// Nothing between here and the client may hold a stream back.
+const STREAM_FIELDS: &[u8] = b"Cache-Control: no-cache, no-transform\r\nX-Accel-Buffering: no\r\n";
 
 fn reaches_client(entry: &Field<'_>, head: &ResponseHead<'_>, line: &DownstreamLine<'_>) -> bool {
     if !line.allow.allows(entry.name) || (line.stream && entry.name.eq_ignore_ascii_case("cache-control")) {

@@ -1,0 +1,125 @@
+//! An upstream's error for a client that joined from another dialect.
+
+use std::{borrow::Cow, sync::Arc};
+
+use super::flight::{Head, Piece};
+use crate::{
+    data_plane::{
+        core::Scratch,
+        downstream::Downstream,
+        exchange::Exchange,
+        failure::Failure,
+        heading,
+        relay::{self, Ending},
+    },
+    wire::{
+        dialect::error::{self, Fault},
+        http::{Method, response, slots},
+    },
+};
+
+/// What is read of an error's body, and what of its text is passed on.
+const BODY_BYTES_MAX: usize = 64 * 1024;
+const MESSAGE_BYTES_MAX: usize = 512;
+
+/// Writes the same status with the same message in the client's words.
+///
+/// # Errors
+/// Nothing was written.
+pub async fn tell(
+    down: &mut Downstream<'_>,
+    exchange: &mut Exchange,
+    head: &Head,
+    log: impl Iterator<Item = Arc<Piece>>,
+) -> Result<Ending, Failure> {
+    let mut body = Vec::new();
+    for piece in log {
+        let room = BODY_BYTES_MAX - body.len();
+        body.extend_from_slice(&piece.bytes[..piece.bytes.len().min(room)]);
+    }
+    let message = message(&body);
+    let fault = Fault {
+        status: head.status,
+        kind: if head.status < 500 { "invalid_request_error" } else { "server_error" },
+        code: "",
+        param: "",
+        message: &message,
+        detail: "",
+    };
+    let mut told = Vec::new();
+    error::body(&mut told, exchange.dialect, &fault);
+    let plain = format!(
+        "HTTP/1.1 {} Error\r\n{}Content-Type: {}\r\nContent-Length: {}\r\n\r\n",
+        head.status,
+        retry_after(&head.bytes),
+        error::CONTENT_TYPE,
+        told.len()
+    );
+    let mut slots = slots();
+    let parsed = response::parse(plain.as_bytes(), Method::Post, &mut slots)?;
+    let parsed = parsed.ok_or_else(|| Failure::of(crate::base::error::Kind::Internal))?;
+    // Errors hold no thinking.
+    exchange.think = None;
+    let (mut relay, result) = {
+        let mut scratch = down.core.scratch.borrow_mut();
+        let Scratch { write, think, .. } = &mut *scratch;
+        write.clear();
+        let mut relay = heading::begin(down, exchange, &parsed, write);
+        let result = relay.piece(down, exchange, write, &told, true, think);
+        (relay, result)
+    };
+    if result.is_ok() {
+        down.timer.set((down.core.clock.now() + exchange.snapshot.limits.idle_us).min(exchange.total_due));
+    }
+    let result = match result {
+        Ok(()) => down
+            .flush()
+            .await
+            .map_err(|interrupt| Failure::interrupted(interrupt, crate::base::error::Kind::IdleTimeout)),
+        Err(failure) => Err(failure),
+    };
+    relay::conclude(down, exchange, &mut relay, result).await
+}
+
+/// The line that says when to come back, if there is one.
+fn retry_after(head: &[u8]) -> String {
+    let mut slots = slots();
+    let Ok(Some(head)) = response::parse(head, Method::Post, &mut slots) else { return String::new() };
+    let value = head.fields.get("retry-after").and_then(|value| std::str::from_utf8(value).ok());
+    value.map(|value| format!("Retry-After: {value}\r\n")).unwrap_or_default()
+}
+
+/// The human part of an error body: `error.message`, `error`, `message`, or the body itself.
+fn message(body: &[u8]) -> Cow<'_, str> {
+    if let Ok(value) = serde_json::from_slice::<serde_json::Value>(body) {
+        let error = value.get("error");
+        let found = [error.and_then(|error| error.get("message")), error, value.get("message"), value.get("detail")];
+        if let Some(text) = found.into_iter().flatten().find_map(serde_json::Value::as_str) {
+            return Cow::Owned(cut(text).to_owned());
+        }
+    }
+    match std::str::from_utf8(body) {
+        Ok(text) if !text.trim().is_empty() => Cow::Borrowed(cut(text.trim())),
+        _ => Cow::Borrowed("The upstream refused the request."),
+    }
+}
+
+fn cut(text: &str) -> &str {
+    &text[..text.floor_char_boundary(MESSAGE_BYTES_MAX)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::message;
+
+    #[test]
+    fn messages_are_found() {
+        assert_eq!(message(br#"{"error":{"message":"no such model"}}"#), "no such model");
+        assert_eq!(message(br#"{"error":"overloaded"}"#), "overloaded");
+        assert_eq!(message(br#"{"detail":"slow down"}"#), "slow down");
+        assert_eq!(message(b" Bad Gateway\n"), "Bad Gateway");
+        assert_eq!(message(b""), "The upstream refused the request.");
+        assert_eq!(message(&[0xff]), "The upstream refused the request.");
+        assert_eq!(message("é".repeat(600).as_bytes()).len(), 512);
+    }
+}

@@ -1,0 +1,250 @@
+//! One entry serves stream and plain, OpenAI and Ollama; text, tool calls and usage are the same in all.
+
+use serde_json::{Value, json};
+
+use crate::both_drivers;
+use crate::support::{After, Io, Upstream, chunk, json_reply, stream_head};
+
+use super::{CHAT, OLLAMA, Told, begin, cached, event, question, told, wait_until_quiet, wait_until_stored};
+
+both_drivers![
+    text_is_the_same_in_every_form,
+    calls_are_the_same_in_every_form,
+    joiners_get_it_in_their_own_form,
+    usage_is_sent_to_who_asked,
+    who_wants_usage_does_not_wait_for_who_does_not
+];
+
+const TEXT: &str = "Grüße, \"Welt\" 🦀\n\ttab \\ slash / \u{7f} and <b>more</b> than one event can hold, so that it is cut into several on its \
+way out, never in the middle of a character: ÄÖÜ äöü 漢字漢字漢字漢字漢字漢字漢字漢字漢字漢字漢字漢字 end.";
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Form {
+    path: &'static str,
+    stream: bool,
+}
+
+const FORMS: [Form; 4] = [
+    Form { path: CHAT, stream: true },
+    Form { path: CHAT, stream: false },
+    Form { path: OLLAMA, stream: true },
+    Form { path: OLLAMA, stream: false },
+];
+
+/// The question of this form; OpenAI's streams ask for the usage.
+fn ask(form: Form, text: &str) -> String {
+    let mut body: Value = serde_json::from_str(&question(text, form.stream)).unwrap();
+    if form.stream && form.path == CHAT {
+        body["stream_options"] = json!({"include_usage": true});
+    }
+    body.to_string()
+}
+
+/// A model server that speaks both dialects and says the same in both.
+fn upstream(calls: bool) -> Upstream {
+    Upstream::start(move |conn, request| {
+        let openai = request.target() == CHAT;
+        let stream = String::from_utf8_lossy(&request.body).contains("\"stream\":true");
+        let arguments = json!({"city": "Ulm \"am\" See", "days": [1, 2.5], "deep": {"x": null}});
+        let calls = match (calls, openai) {
+            (false, _) => json!(null),
+            (true, true) => {
+                json!([{"index": 0, "id": "call_9", "type": "function", "function": {"name": "weather", "arguments": arguments.to_string()}}])
+            }
+            (true, false) => json!([{"function": {"name": "weather", "arguments": arguments}}]),
+        };
+        let reason = if calls.is_null() { "stop" } else { "tool_calls" };
+        let usage = json!({"prompt_tokens": 11, "completion_tokens": 7, "total_tokens": 18});
+        match (openai, stream) {
+            (true, true) => {
+                conn.send(stream_head("text/event-stream"));
+                // Cut between characters and between events, as it comes.
+                for text in TEXT.split_inclusive(' ') {
+                    conn.send(chunk(event(&json!({"content": text}), None)));
+                }
+                if !calls.is_null() {
+                    conn.send(chunk(event(&json!({"tool_calls": calls}), None)));
+                }
+                conn.send(chunk(event(&json!({}), Some(reason))));
+                conn.send(chunk(format!("data: {}\n\n", json!({"choices": [], "usage": usage}))));
+                conn.send(chunk("data: [DONE]\n\n"));
+                conn.send(b"0\r\n\r\n");
+            }
+            (true, false) => {
+                let mut message = json!({"role": "assistant", "content": TEXT});
+                if !calls.is_null() {
+                    message["tool_calls"] = calls;
+                }
+                let choice = json!({"index": 0, "message": message, "finish_reason": reason});
+                conn.send(json_reply(200, &json!({"choices": [choice], "usage": usage}).to_string()));
+            }
+            (false, stream) => {
+                let line = |content: &str, calls: &Value| {
+                    let mut message = json!({"role": "assistant", "content": content});
+                    if !calls.is_null() {
+                        message["tool_calls"] = calls.clone();
+                    }
+                    json!({"model": "m", "created_at": "2026-01-01T00:00:00Z", "message": message, "done": false})
+                };
+                let end = |mut line: Value| {
+                    line["done"] = json!(true);
+                    line["done_reason"] = json!("stop");
+                    line["prompt_eval_count"] = json!(11);
+                    line["eval_count"] = json!(7);
+                    line.to_string() + "\n"
+                };
+                if stream {
+                    conn.send(stream_head("application/x-ndjson"));
+                    for text in TEXT.split_inclusive(' ') {
+                        conn.send(chunk(line(text, &Value::Null).to_string() + "\n"));
+                    }
+                    if !calls.is_null() {
+                        conn.send(chunk(line("", &calls).to_string() + "\n"));
+                    }
+                    conn.send(chunk(end(line("", &Value::Null))));
+                    conn.send(b"0\r\n\r\n");
+                } else {
+                    conn.send(json_reply(200, &end(line(TEXT, &calls))));
+                }
+            }
+        }
+        After::Keep
+    })
+}
+
+fn wanted(calls: bool, form: Form) -> Told {
+    let calls = if calls {
+        vec![("weather".to_owned(), json!({"city": "Ulm \"am\" See", "days": [1, 2.5], "deep": {"x": null}}))]
+    } else {
+        Vec::new()
+    };
+    let reason = if !calls.is_empty() && form.path == CHAT { "tool_calls" } else { "stop" };
+    Told { text: TEXT.into(), calls, usage: Some((11, 7)), finish: Some(reason.into()), ended: true }
+}
+
+fn check(io: Io, calls: bool) {
+    let upstream = upstream(calls);
+    let gateway = cached(io, &upstream).arg("--cache-tool-calls").start();
+    for (at, first) in FORMS.into_iter().enumerate() {
+        let number = u32::try_from(at).unwrap() + 1;
+        let topic = format!("topic {at}");
+        assert_eq!(told(&gateway.post(first.path, &ask(first, &topic))), wanted(calls, first), "{first:?}");
+        wait_until_stored(&gateway, number);
+        for second in FORMS {
+            let hit = gateway.post(second.path, &ask(second, &topic));
+            assert!(hit.field("age").is_some(), "{first:?} then {second:?}: {:?}", hit.fields);
+            assert_eq!(told(&hit), wanted(calls, second), "{first:?} then {second:?}");
+        }
+        assert_eq!(upstream.requests().len(), at + 1);
+    }
+}
+
+fn text_is_the_same_in_every_form(io: Io) {
+    check(io, false);
+}
+
+fn calls_are_the_same_in_every_form(io: Io) {
+    check(io, true);
+}
+
+fn joiners_get_it_in_their_own_form(io: Io) {
+    let slow = Upstream::start(|conn, _| {
+        std::thread::sleep(std::time::Duration::from_millis(150));
+        conn.send(stream_head("text/event-stream"));
+        for text in TEXT.split_inclusive(' ') {
+            conn.send(chunk(event(&json!({"content": text}), None)));
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        conn.send(chunk(event(&json!({}), Some("stop"))));
+        let usage = json!({"prompt_tokens": 11, "completion_tokens": 7, "total_tokens": 18});
+        conn.send(chunk(format!("data: {}\n\n", json!({"choices": [], "usage": usage}))));
+        conn.send(chunk("data: [DONE]\n\n"));
+        conn.send(b"0\r\n\r\n");
+        After::Keep
+    });
+    let gateway = cached(io, &slow).start();
+    let mut clients: Vec<_> = FORMS
+        .into_iter()
+        .map(|form| {
+            let client = begin(&gateway, form.path, &ask(form, "q"));
+            slow.wait_for_requests(1);
+            (form, client)
+        })
+        .collect();
+    for (form, client) in &mut clients {
+        assert_eq!(told(&client.reply()), wanted(false, *form), "{form:?}");
+    }
+    assert_eq!(slow.requests().len(), 1);
+}
+
+fn usage_is_sent_to_who_asked(io: Io) {
+    let upstream = upstream(false);
+    let gateway = cached(io, &upstream).start();
+    let with = ask(FORMS[0], "q");
+    let without = question("q", true);
+    // Recorded with the counts: who did not ask for them is not shown them.
+    gateway.post(CHAT, &with);
+    wait_until_stored(&gateway, 1);
+    assert_eq!(told(&gateway.post(CHAT, &with)).usage, Some((11, 7)));
+    let hit = gateway.post(CHAT, &without);
+    assert!(hit.field("age").is_some() && !hit.text().contains("usage"), "{}", hit.text());
+    assert_eq!(upstream.requests().len(), 1);
+    // Recorded without: an upstream is asked again rather than made up.
+    let count = std::sync::atomic::AtomicUsize::new(0);
+    let silent = Upstream::start(move |conn, request| {
+        count.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        let asked = String::from_utf8_lossy(&request.body).contains("include_usage");
+        conn.send(stream_head("text/event-stream"));
+        conn.send(chunk(event(&json!({"content": "x"}), None)));
+        conn.send(chunk(event(&json!({}), Some("stop"))));
+        if asked {
+            conn.send(chunk("data: {\"choices\":[],\"usage\":{\"prompt_tokens\":11,\"completion_tokens\":7,\"total_tokens\":18}}\n\n"));
+        }
+        conn.send(chunk("data: [DONE]\n\n"));
+        conn.send(b"0\r\n\r\n");
+        After::Keep
+    });
+    let gateway = cached(io, &silent).start();
+    gateway.post(CHAT, &without);
+    wait_until_stored(&gateway, 1);
+    assert!(gateway.post(CHAT, &without).field("age").is_some());
+    assert_eq!(told(&gateway.post(CHAT, &with)).usage, Some((11, 7)));
+    wait_until_stored(&gateway, 2);
+    wait_until_quiet(&gateway);
+    for body in [&with, &without] {
+        assert!(gateway.post(CHAT, body).field("age").is_some(), "now it serves both");
+    }
+    assert_eq!(silent.requests().len(), 2);
+}
+
+fn who_wants_usage_does_not_wait_for_who_does_not(io: Io) {
+    let gate = super::joins::Gate::default();
+    let open = gate.clone();
+    let upstream = Upstream::start(move |conn, request| {
+        let usage = String::from_utf8_lossy(&request.body).contains("include_usage");
+        conn.send(stream_head("text/event-stream"));
+        conn.send(chunk(event(&json!({"content": "half"}), None)));
+        if !usage {
+            open.wait(1);
+        }
+        conn.send(chunk(event(&json!({}), Some("stop"))));
+        if usage {
+            let usage = json!({"prompt_tokens": 11, "completion_tokens": 7, "total_tokens": 18});
+            conn.send(chunk(format!("data: {}\n\n", json!({"choices": [], "usage": usage}))));
+        }
+        conn.send(chunk("data: [DONE]\n\n"));
+        conn.send(b"0\r\n\r\n");
+        After::Keep
+    });
+    let gateway = cached(io, &upstream).start();
+    let mut first = begin(&gateway, CHAT, &question("q", true));
+    upstream.wait_for_requests(1);
+    // The first still hangs; this one gets its answer, and the cache the better entry.
+    assert_eq!(told(&gateway.post(CHAT, &ask(FORMS[0], "q"))).usage, Some((11, 7)));
+    wait_until_stored(&gateway, 1);
+    gate.open(1);
+    assert!(told(&first.reply()).ended);
+    wait_until_quiet(&gateway);
+    assert!(gateway.post(CHAT, &ask(FORMS[1], "q")).field("age").is_some());
+    assert_eq!(upstream.requests().len(), 2);
+}
