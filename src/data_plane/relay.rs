@@ -133,7 +133,7 @@ async fn run(
     let limits = exchange.snapshot.limits;
     let heartbeat = exchange.snapshot.think.heartbeat_us;
     let mut readable = pin!(Armed::new(|| channel.socket.readable()));
-    'turn: loop {
+    loop {
         let now = down.core.clock.now();
         let idle_due = (now + limits.idle_us).min(exchange.total_due);
         if down.is_behind() {
@@ -146,16 +146,16 @@ async fn run(
         if relay.last_write == 0 {
             relay.last_write = now;
         }
-        while !channel.has_plaintext() {
+        if !channel.has_plaintext() {
             let beat_due = relay.beat_due(heartbeat);
             down.timer.set(idle_due.min(beat_due));
             let mut ready = pin!(ready(readable.as_mut()));
             match down.until(ready.as_mut()).await {
-                Ok(Ok(())) => break,
+                Ok(Ok(())) => {}
                 Ok(Err(error)) => return Err(Failure::with(Kind::UpstreamCut, error)),
                 Err(Interrupt::Due) if beat_due <= down.core.clock.now() && beat_due < idle_due => {
                     relay.beat(down)?;
-                    continue 'turn;
+                    continue;
                 }
                 Err(interrupt) => return Err(late(down.core, exchange, interrupt)),
             }
