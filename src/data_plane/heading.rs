@@ -138,7 +138,7 @@ pub fn begin(down: &Downstream<'_>, exchange: &mut Exchange, head: &ResponseHead
         idle_hint_s: head.keep_alive_timeout,
         head: Vec::new(),
         done: false,
-        last_write: 0,
+        last_write: down.core.clock.now(),
         headless: exchange.method == Method::Head,
         tail: [b'\n'; 2],
     }

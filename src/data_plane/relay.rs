@@ -133,19 +133,19 @@ async fn run(
     let limits = exchange.snapshot.limits;
     let heartbeat = exchange.snapshot.think.heartbeat_us;
     let mut readable = pin!(Armed::new(|| channel.socket.readable()));
+    // Signs of life of our own must not make the upstream's silence look shorter.
+    let mut heard = down.core.clock.now();
+    relay.last_write = heard;
     loop {
-        let now = down.core.clock.now();
-        let idle_due = (now + limits.idle_us).min(exchange.total_due);
         if down.is_behind() {
-            down.timer.set(idle_due);
+            down.timer.set((down.core.clock.now() + limits.idle_us).min(exchange.total_due));
             down.flush().await.map_err(|interrupt| Failure::interrupted(interrupt, Kind::ClientStalled))?;
+            heard = down.core.clock.now();
         }
         if relay.done {
             return Ok(());
         }
-        if relay.last_write == 0 {
-            relay.last_write = now;
-        }
+        let idle_due = (heard + limits.idle_us).min(exchange.total_due);
         if !channel.has_plaintext() {
             let beat_due = relay.beat_due(heartbeat);
             down.timer.set(idle_due.min(beat_due));
@@ -161,6 +161,7 @@ async fn run(
             }
         }
         relay.read(down, exchange, channel)?;
+        heard = down.core.clock.now();
     }
 }
 
