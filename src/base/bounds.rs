@@ -122,3 +122,5 @@ pub const FINISHED_BYTES_MAX: usize = 64 * 1024;
 pub const RECALL_SLOTS: usize = 1024;
 /// Bytes of those requests and answers, for each core.
 pub const RECALL_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Chains that running flights are found in; with a few thousand flights a chain has a handful.
+pub const FLIGHT_CHAINS: usize = 1024;
