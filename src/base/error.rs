@@ -1,5 +1,6 @@
 //! Why a request ended without the upstream's own answer: side, kind, retry. What a client reads comes from the kind's
-//! row, so that nothing internal can leak; the kind's name is also the metric label.
+//! row; only where an upstream cannot be reached is it told which one and why, since that is what people need to mend
+//! it. The kind's name is also the metric label.
 
 /// Who caused it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -365,18 +365,25 @@ impl Gateway {
 
     fn publish(&self) -> Result<(), String> {
         let snapshot = publish::snapshot(&self.loaded.settings, &self.resolved)?;
-        for seat in &self.shared.cores {
-            // A full mailbox empties within a turn of its core; configurations are rare and must not get lost.
-            let mut letter = Letter::Take(Arc::clone(&snapshot));
-            for _ in 0..1_000 {
+        let taken = self.tell_all(|| Letter::Take(Arc::clone(&snapshot)));
+        if taken { Ok(()) } else { Err("a worker does not take the new configuration".to_owned()) }
+    }
+
+    /// Sends every core a letter that must not get lost: a full mailbox empties within a turn of its core. False: one did
+    /// not within a second.
+    fn tell_all(&self, letter: impl Fn() -> Letter) -> bool {
+        let until = Instant::now() + Duration::from_secs(1);
+        self.shared.cores.iter().all(|seat| {
+            let mut letter = letter();
+            loop {
                 match seat.door.send(letter) {
-                    Ok(()) => break,
+                    Ok(()) => return true,
+                    Err(_) if Instant::now() >= until => return false,
                     Err(back) => letter = back,
                 }
                 std::thread::sleep(Duration::from_millis(1));
             }
-        }
-        Ok(())
+        })
     }
 
     /// All of the new configuration, or all of the old one.
@@ -449,8 +456,8 @@ impl Gateway {
     fn drain(mut self) {
         host::notify("STOPPING=1");
         self.shared.draining.store(true, Relaxed);
-        for seat in &self.shared.cores {
-            let _ = seat.door.send(Letter::Drain);
+        if !self.tell_all(|| Letter::Drain) {
+            say("a worker does not listen; its connections end with the grace");
         }
         let grace = Duration::from_millis(self.loaded.settings.shutdown.grace_ms);
         say(&format!("stopping; answers in progress have {} s, a second signal ends them", grace.as_secs()));

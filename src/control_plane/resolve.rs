@@ -48,6 +48,10 @@ pub fn ask(host: &str, port: u16) -> Resolved {
                     addresses.push(address);
                 }
             }
+            // A name server that turns its answer round every time names the same servers; which family goes first is
+            // the system's choice.
+            let v4_first = addresses.first().is_some_and(SocketAddr::is_ipv4);
+            addresses.sort_by_key(|address| (address.is_ipv4() != v4_first, *address));
             let failure = addresses.is_empty().then(|| "the name has no address".to_owned());
             Resolved { addresses, failure }
         }

@@ -15,7 +15,7 @@ use crate::{
     wire::{
         dialect::{Dialect, Endpoint, Route, UpstreamPath, route},
         http::{
-            BodyDecoder, RequestHead,
+            BodyDecoder, Method, RequestHead,
             request::{self, Progress},
             slots,
             write::{Credential, UpstreamLine, upstream_request},
@@ -47,6 +47,10 @@ pub fn admit(down: &mut Downstream<'_>, progress: &mut Progress) -> Admitted {
     };
     #[cfg(debug_assertions)]
     super::faults::provoke(core, head.path);
+    // Some servers read `post` as POST: it would pass what POST is looked at for.
+    if head.method == Method::Other && is_misspelled(head.method_text) {
+        return Admitted::Refused(Kind::BadRequest, Dialect::OpenAi, "Methods are written in capitals.");
+    }
     let route = match route(head.method, head.path) {
         Ok(route) => route,
         Err(kind) => return Admitted::Refused(kind, Dialect::OpenAi, ""),
@@ -132,30 +136,63 @@ fn open(
     }))
 }
 
+/// A known method but for its case.
+fn is_misspelled(method: &str) -> bool {
+    ["get", "head", "post", "put", "patch", "delete", "options"].iter().any(|known| method.eq_ignore_ascii_case(known))
+}
+
 fn caching(core: &Core, head: &RequestHead<'_>) -> Option<Box<Caching>> {
     core.shared.answers.as_ref()?;
-    // A shared key makes all clients one; their own fields still tell who they are, should they send any.
-    const TELLING: [&str; 8] = [
-        "authorization",
-        "x-api-key",
-        "api-key",
-        "x-goog-api-key",
-        "cookie",
-        "openai-organization",
-        "openai-project",
-        "openai-beta",
-    ];
+    // Whatever of the head reaches the upstream can change its answer or say who asks, unless it is known not to.
     let mut tenant = Vec::new();
-    for name in TELLING {
-        if let Some(value) = head.fields.get(name) {
-            tenant.extend_from_slice(name.as_bytes());
-            tenant.push(0);
-            tenant.extend_from_slice(value);
-            tenant.push(0);
-        }
+    for field in head.fields.iter().filter(|field| !is_neutral(field.name)) {
+        tenant.extend(field.name.bytes().map(|byte| byte.to_ascii_lowercase()));
+        tenant.push(0);
+        tenant.extend_from_slice(field.value);
+        tenant.push(0);
     }
     tenant.extend_from_slice(head.query.unwrap_or_default().as_bytes());
     Some(Box::new(Caching { tenant, no_cache: head.no_cache, no_store: head.no_store }))
+}
+
+/// Fields that say nothing of who asks for what: how the message travels, what software sends it, traces of it.
+fn is_neutral(name: &str) -> bool {
+    const NAMES: [&str; 31] = [
+        "accept",
+        "accept-encoding",
+        "accept-language",
+        "baggage",
+        "cache-control",
+        "connection",
+        "content-length",
+        "content-type",
+        "date",
+        "dnt",
+        "expect",
+        "forwarded",
+        "host",
+        "idempotency-key",
+        "keep-alive",
+        "origin",
+        "pragma",
+        "priority",
+        "referer",
+        "te",
+        "traceparent",
+        "tracestate",
+        "transfer-encoding",
+        "upgrade-insecure-requests",
+        "user-agent",
+        "via",
+        "x-real-ip",
+        "x-request-id",
+        "x-requested-with",
+        "x-think",
+        "x-title",
+    ];
+    const PREFIXES: [&str; 3] = ["sec-", "x-forwarded-", "x-stainless-"];
+    let starts = |prefix: &&str| name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix));
+    NAMES.iter().any(|neutral| name.eq_ignore_ascii_case(neutral)) || PREFIXES.iter().any(starts)
 }
 
 fn write_upstream(out: &mut Vec<u8>, head: &RequestHead<'_>, path: UpstreamPath<'_>, snapshot: &Snapshot, id: &str) {

@@ -44,12 +44,16 @@ pub async fn forward(down: &mut Downstream<'_>, exchange: &mut Exchange) -> Resu
 async fn ask(down: &mut Downstream<'_>, exchange: &mut Exchange, channel: Channel) -> Result<Begun, Failure> {
     down.core.meter.one(Metric::UpstreamAttempts);
     exchange.attempts += 1;
-    ask_whole(down, exchange, &channel).await?;
+    let ended = ask_whole(down, exchange, &channel).await?;
     exchange.sent = down.core.clock.now();
-    answer_head(down, exchange, channel).await
+    let mut begun = answer_head(down, exchange, channel).await?;
+    begun.relay.reusable &= ended;
+    Ok(begun)
 }
 
-async fn ask_whole(down: &mut Downstream<'_>, exchange: &mut Exchange, channel: &Channel) -> Result<(), Failure> {
+/// Sends all of the request. False: the upstream answered before it was all sent, so that what is left of it would be
+/// taken for the next request and the connection must not be used again.
+async fn ask_whole(down: &mut Downstream<'_>, exchange: &mut Exchange, channel: &Channel) -> Result<bool, Failure> {
     let pace = exchange.pace();
     let sent = send(down, &exchange.outgoing, exchange.decoder.is_done(), channel, pace).await;
     let sent = match sent {
@@ -57,8 +61,8 @@ async fn ask_whole(down: &mut Downstream<'_>, exchange: &mut Exchange, channel: 
         sent => sent,
     };
     match sent {
-        // The answer is read all the same; the connection cannot be used again, since the request was not ended.
-        Ok(()) | Err(Stopped::Answered) => Ok(()),
+        Ok(()) => Ok(true),
+        Err(Stopped::Answered) => Ok(false),
         Err(Stopped::Failed(failure)) => Err(failure),
     }
 }

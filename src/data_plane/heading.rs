@@ -33,6 +33,8 @@ pub struct Begun {
 #[derive(Default)]
 pub struct Heading {
     partial: Vec<u8>,
+    /// Something of an answer has come, so that the request must not be sent again.
+    answered: bool,
 }
 
 impl Heading {
@@ -50,12 +52,14 @@ impl Heading {
         let mut scratch = core.scratch.borrow_mut();
         let Scratch { read, write, think } = &mut *scratch;
         let n = match channel.recv(read) {
-            Ok(0) if self.partial.is_empty() => return Err(Failure::with(Kind::UpstreamClosed, "no answer")),
+            Ok(0) if !self.answered => return Err(Failure::with(Kind::UpstreamClosed, "no answer")),
             Ok(0) => return Err(Failure::with(Kind::UpstreamInvalid, "the head was cut")),
             Ok(n) => n,
             Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(None),
+            Err(error) if self.answered => return Err(Failure::with(Kind::UpstreamInvalid, error)),
             Err(error) => return Err(Failure::with(Kind::UpstreamClosed, error)),
         };
+        self.answered = true;
         if exchange.first_byte == 0 {
             exchange.first_byte = core.clock.now();
         }
@@ -134,8 +138,9 @@ pub fn begin(down: &Downstream<'_>, exchange: &mut Exchange, head: &ResponseHead
         idle_hint_s: head.keep_alive_timeout,
         head: Vec::new(),
         done: false,
-        last_write: 0,
+        last_write: down.core.clock.now(),
         headless: exchange.method == Method::Head,
+        tail: [b'\n'; 2],
     }
 }
 
@@ -145,6 +150,10 @@ fn mode(down: &Downstream<'_>, exchange: &mut Exchange, head: &ResponseHead<'_>)
         Media::EventStream => think::Framing::Sse,
         Media::Ndjson => think::Framing::Ndjson,
         Media::Json => think::Framing::Json,
+        Media::Other | Media::Absent if head.is_success() && !head.framing.is_empty() => {
+            down.core.meter.one(Metric::ThinkSkipped);
+            return Mode::Unfiltered(relay::OTHER_MEDIA);
+        }
         Media::Other | Media::Absent => return Mode::Pass,
     };
     if !head.is_success() || head.framing.is_empty() {

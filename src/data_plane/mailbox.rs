@@ -69,7 +69,7 @@ impl Sender {
         self.letters.try_send(letter).map_err(|error| match error {
             Full(letter) | Disconnected(letter) => letter,
         })?;
-        if !self.rung.swap(true, Ordering::AcqRel) {
+        if !self.rung.swap(true, Ordering::SeqCst) {
             let one = 1_u64.to_ne_bytes();
             // SAFETY: eight readable bytes, as an eventfd wants them. It can only fail when its counter is full,
             // and then the core is woken already.
@@ -93,7 +93,9 @@ impl Mailbox {
         let mut count = [0_u8; 8];
         // SAFETY: eight writable bytes, as an eventfd wants them; empty is not an error that matters.
         let _ = unsafe { libc::read(self.wake.as_raw_fd(), count.as_mut_ptr().cast(), count.len()) };
-        self.rung.store(false, Ordering::Release);
+        // Before the queue is looked at, in the one order that all threads see: a sender either finds the bell unrung, or
+        // its letter is found.
+        self.rung.swap(false, Ordering::SeqCst);
     }
 
     #[must_use]

@@ -3,7 +3,10 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use crate::{
-    base::{error::Kind, metric::Metric},
+    base::{
+        error::Kind,
+        metric::{Metric, Type},
+    },
     wire::dialect::endpoint::Endpoint,
 };
 
@@ -205,6 +208,11 @@ impl Meter {
         if value > self.get(metric) {
             self.set(metric, value);
         }
+    }
+
+    /// What was counted up and will never be counted down, since the core died.
+    pub fn forget_gauges(&self) {
+        Metric::ALL.iter().filter(|metric| metric.kind() == Type::Gauge).for_each(|metric| self.set(*metric, 0));
     }
 
     #[must_use]

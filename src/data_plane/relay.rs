@@ -19,7 +19,7 @@ use super::{
 use crate::{
     base::{bounds::WHOLE_BODY_BYTES_MAX, error::Kind, metric::Metric},
     wire::{
-        dialect::error,
+        dialect::{Dialect, error},
         http::{BodyDecoder, Framing, response, slots},
         think::{self, Filter, Out, Spec},
     },
@@ -27,6 +27,7 @@ use crate::{
 
 /// The value of `X-Think-Applied` where the filter could not work.
 pub const ENCODED: &str = "none; reason=content-encoding";
+pub const OTHER_MEDIA: &str = "none; reason=content-type";
 const TOO_LARGE: &str = "none; reason=too-large";
 
 /// How an answer that was begun came to its end.
@@ -81,6 +82,8 @@ pub struct Relay {
     pub last_write: Micros,
     /// The answer to `HEAD`: its head speaks of a body that does not come.
     pub headless: bool,
+    /// The last two bytes of the body that were written: does an event of our own begin a line?
+    pub tail: [u8; 2],
 }
 
 /// Passes the rest of an answer on.
@@ -96,7 +99,7 @@ pub async fn relay(down: &mut Downstream<'_>, exchange: &mut Exchange, begun: Be
         let limits = &exchange.snapshot.limits;
         core.pool.keep(channel, exchange.snapshot.upstream.identity, core.clock.now(), limits, relay.idle_hint_s);
     }
-    conclude(down, exchange, &relay, result).await
+    conclude(down, exchange, &mut relay, result).await
 }
 
 /// What the client is told of an end that came too early, and what is counted.
@@ -106,7 +109,7 @@ pub async fn relay(down: &mut Downstream<'_>, exchange: &mut Exchange, begun: Be
 pub async fn conclude(
     down: &mut Downstream<'_>,
     exchange: &mut Exchange,
-    relay: &Relay,
+    relay: &mut Relay,
     result: Result<(), Failure>,
 ) -> Result<Ending, Failure> {
     relay.report(down.core, exchange);
@@ -130,34 +133,35 @@ async fn run(
     let limits = exchange.snapshot.limits;
     let heartbeat = exchange.snapshot.think.heartbeat_us;
     let mut readable = pin!(Armed::new(|| channel.socket.readable()));
+    // Signs of life of our own must not make the upstream's silence look shorter.
+    let mut heard = down.core.clock.now();
+    relay.last_write = heard;
     loop {
-        let now = down.core.clock.now();
-        let idle_due = (now + limits.idle_us).min(exchange.total_due);
         if down.is_behind() {
-            down.timer.set(idle_due);
+            down.timer.set((down.core.clock.now() + limits.idle_us).min(exchange.total_due));
             down.flush().await.map_err(|interrupt| Failure::interrupted(interrupt, Kind::ClientStalled))?;
+            heard = down.core.clock.now();
         }
         if relay.done {
             return Ok(());
         }
-        if relay.last_write == 0 {
-            relay.last_write = now;
-        }
-        while !channel.has_plaintext() {
+        let idle_due = (heard + limits.idle_us).min(exchange.total_due);
+        if !channel.has_plaintext() {
             let beat_due = relay.beat_due(heartbeat);
             down.timer.set(idle_due.min(beat_due));
             let mut ready = pin!(ready(readable.as_mut()));
             match down.until(ready.as_mut()).await {
-                Ok(Ok(())) => break,
+                Ok(Ok(())) => {}
                 Ok(Err(error)) => return Err(Failure::with(Kind::UpstreamCut, error)),
                 Err(Interrupt::Due) if beat_due <= down.core.clock.now() && beat_due < idle_due => {
                     relay.beat(down)?;
-                    down.flush().await.map_err(|interrupt| Failure::interrupted(interrupt, Kind::ClientStalled))?;
+                    continue;
                 }
                 Err(interrupt) => return Err(late(down.core, exchange, interrupt)),
             }
         }
         relay.read(down, exchange, channel)?;
+        heard = down.core.clock.now();
     }
 }
 
@@ -168,10 +172,20 @@ fn late(core: &Core, exchange: &Exchange, interrupt: Interrupt) -> Failure {
 
 /// An answer that cannot be completed: a stream that our own limits cut gets an error event, so that the client
 /// learns why; what the upstream cut is passed on as that, a missing end.
-async fn end_cut(down: &mut Downstream<'_>, exchange: &Exchange, relay: &Relay, kind: Kind) {
+async fn end_cut(down: &mut Downstream<'_>, exchange: &Exchange, relay: &mut Relay, kind: Kind) {
     let ours = matches!(kind, Kind::IdleTimeout | Kind::TotalTimeout);
-    if ours && relay.stream && relay.framing != Framing::UntilClose && !down.is_behind() {
+    if ours && relay.stream && relay.framing == Framing::Chunked && !down.is_behind() {
         let mut event = Vec::new();
+        if relay.release(down).is_err() {
+            return;
+        }
+        // It must not become part of an event that the upstream left unfinished.
+        match relay.tail {
+            [b'\n', b'\n'] => {}
+            [_, b'\n'] if exchange.dialect == Dialect::Ollama => {}
+            [_, b'\n'] => event.push(b'\n'),
+            _ => event.extend_from_slice(b"\n\n"),
+        }
         error::event(&mut event, exchange.dialect, &kind.into());
         let written = push(down, relay.framing, &mut Vec::new(), Body::Plain(&event), &[], true);
         if written.is_ok() {
@@ -201,6 +215,23 @@ impl Relay {
                 self.flush_filter(down, write, think)?;
                 Err(Failure::with(Kind::UpstreamCut, error))
             }
+        }
+    }
+
+    /// Writes what the filter still holds, from outside a read.
+    fn release(&mut self, down: &mut Downstream<'_>) -> Result<(), Gone> {
+        let core = down.core;
+        let mut scratch = core.scratch.borrow_mut();
+        let Scratch { write, think, .. } = &mut *scratch;
+        self.flush_filter(down, write, think)
+    }
+
+    /// Keeps the end of what is about to be written.
+    fn remember_tail(tail: &mut [u8; 2], bytes: &[u8]) {
+        match *bytes {
+            [.., a, b] => *tail = [a, b],
+            [b] => *tail = [tail[1], b],
+            [] => {}
         }
     }
 
@@ -235,6 +266,7 @@ impl Relay {
             think.clear();
             filter.finish(think);
             write.clear();
+            think.segs().iter().for_each(|seg| Self::remember_tail(&mut self.tail, think.bytes(*seg, &[])));
             return push(down, self.framing, write, Body::Edited { input: &[], out: think }, &[], false);
         }
         Ok(())
@@ -287,16 +319,21 @@ impl Relay {
             Mode::Pass | Mode::Unfiltered(_) => {
                 exchange.show(payload.len(), &down.core.clock);
                 let framing = if self.headless { Framing::None } else { self.framing };
+                Self::remember_tail(&mut self.tail, payload);
                 push(down, framing, write, Body::Plain(payload), trailers, last)?;
             }
             Mode::Filter(filter) => {
                 think.clear();
                 if filter.bypass() && !last {
                     exchange.show(payload.len(), &down.core.clock);
+                    Self::remember_tail(&mut self.tail, payload);
                     push(down, self.framing, write, Body::Plain(payload), trailers, last)?;
                     return Ok(());
                 }
                 filter.feed(payload, think);
+                if let [.., last] = think.segs() {
+                    Self::remember_tail(&mut self.tail, think.bytes(*last, payload));
+                }
                 if !think.is_empty() {
                     self.last_write = down.core.clock.now();
                     exchange.show(think.len(), &down.core.clock);

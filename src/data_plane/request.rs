@@ -79,9 +79,14 @@ async fn run(down: &mut Downstream<'_>, exchange: &mut Exchange) -> Result<Endin
                 if let Some(ending) = play(down, exchange, &answer, kind, None).await? {
                     return Ok(ending);
                 }
+                exchange.cache_says = Some(CacheOutcome::Bypass);
             }
-            Followed::Alone => {}
+            Followed::Alone => exchange.cache_says = Some(CacheOutcome::Bypass),
         },
+    }
+    if exchange.outgoing.head.is_empty() {
+        // It was given to a flight of its own making, which always answers in the form that was asked for.
+        return Err(Failure::of(Kind::Internal));
     }
     let begun = forward::forward(down, exchange).await?;
     relay::relay(down, exchange, begun).await

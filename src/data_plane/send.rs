@@ -120,6 +120,8 @@ pub async fn push(guard: &mut impl Guard, channel: &Channel, mut bytes: &[u8], p
         match channel.send_vectored(&[IoSlice::new(bytes)]) {
             Ok(n) => bytes = &bytes[n..],
             Err(error) if error.kind() == ErrorKind::WouldBlock => channel.flush().map_err(|error| lost(&error))?,
+            // Whoever answers and closes makes further writes fail; the answer is there all the same.
+            Err(_) if channel.has_answer() => return Err(Stopped::Answered),
             Err(error) => return Err(Stopped::Failed(lost(&error))),
         }
         if bytes.is_empty() && !channel.wants_write() {

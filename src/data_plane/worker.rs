@@ -3,6 +3,7 @@
 use std::{
     os::fd::OwnedFd,
     panic::{AssertUnwindSafe, catch_unwind},
+    pin::pin,
     rc::Rc,
     sync::{Arc, atomic::Ordering::Relaxed, mpsc::SyncSender},
     time::Duration,
@@ -10,7 +11,7 @@ use std::{
 
 use super::{
     core::{Core, Shared},
-    deadline::{Deadlines, TICK},
+    deadline::{Deadlines, TICK, either},
     driver::{self, Driver, Wanted},
     journal::Journal,
     listener,
@@ -67,7 +68,11 @@ pub fn run(post: &mut Post) -> End {
             // end all the same.
             shut_down_all();
             std::mem::forget(runtime);
-            post.shared.cores[post.index].load.store(0, Relaxed);
+            // Connections that were on their way to it die with it; a configuration is given to its successor anew.
+            while post.mailbox.next().is_some() {}
+            let seat = &post.shared.cores[post.index];
+            seat.load.store(0, Relaxed);
+            seat.meter.forget_gauges();
             post.shared.flights.bury(post.index, &post.shared);
             End::Died
         }
@@ -88,6 +93,8 @@ async fn live(post: &mut Post, deadlines: &Rc<Deadlines>) {
         }
     }
     let Ok(bell) = post.mailbox.wake_fd().and_then(Socket::adopt_descriptor) else { return };
+    // What came before the bell was listened to.
+    read_letters(post, &core);
     while !core.draining.get() {
         if bell.readable().await.is_err() {
             return;
@@ -148,8 +155,12 @@ async fn tick(core: Rc<Core>) {
                 core.deadlines.wanted().await;
             } else {
                 // Only idle upstream connections are left to look after.
-                monoio::time::sleep(QUIET).await;
-                continue;
+                let mut pause = pin!(monoio::time::sleep(QUIET));
+                let mut wanted = pin!(core.deadlines.wanted());
+                let _ = either(pause.as_mut(), wanted.as_mut()).await;
+                if core.deadlines.is_empty() {
+                    continue;
+                }
             }
         }
         let before = core.clock.now();

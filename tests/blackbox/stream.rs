@@ -19,6 +19,9 @@ both_drivers![
     a_long_answer_passes_in_bounded_memory,
     a_cut_answer_looks_cut,
     an_early_answer_ends_the_upload,
+    an_early_answer_to_a_collected_body_ends_its_connection,
+    a_begun_answer_is_not_asked_for_again,
+    misspelled_methods_are_refused,
     streams_have_the_headers_that_proxies_need,
     many_streams_at_once_stay_apart,
 ];
@@ -234,6 +237,52 @@ fn an_early_answer_ends_the_upload(io: Io) {
     let reply = client.reply();
     assert_eq!((reply.status, reply.text().as_str()), (413, "{\"error\":\"too large\"}"));
     assert_eq!(gateway.get("/x").status, 200, "and nobody else gets the half-used connection");
+}
+
+fn an_early_answer_to_a_collected_body_ends_its_connection(io: Io) {
+    // The body is known whole to the gateway before it asks, and the upstream answers before it has read it.
+    let upstream = Upstream::start_heads_only(|conn, request| {
+        conn.send(json_reply(if request.target().starts_with("/v1/chat") { 429 } else { 200 }, "{}"));
+        if request.target().starts_with("/v1/chat") {
+            // Nothing more is read: on a kept connection the next request would be taken for the rest of this body.
+            std::thread::sleep(std::time::Duration::from_secs(2));
+            return After::Close;
+        }
+        After::Keep
+    });
+    let gateway = Gateway::before(&upstream, io);
+    let body = format!(r#"{{"model":"m","messages":[{{"role":"user","content":"{}"}}]}}"#, "x".repeat(15_000_000));
+    assert_eq!(gateway.post("/v1/chat/completions", &body).status, 429);
+    assert_eq!(gateway.get("/x").status, 200, "and nobody else gets the half-used connection");
+    let targets: Vec<String> = upstream.requests().iter().map(|request| request.target().to_owned()).collect();
+    assert_eq!(targets, ["/v1/chat/completions", "/x"]);
+    assert_eq!(gateway.metric("thinkgate_upstream_retries_total", &[]), 0.0, "it was not even tried");
+}
+
+fn a_begun_answer_is_not_asked_for_again(io: Io) {
+    let upstream = Upstream::start(|conn, request| {
+        if request.target() == "/first" {
+            conn.send(json_reply(200, "{}"));
+            return After::Keep;
+        }
+        conn.send("HTTP/1.1 200");
+        std::thread::sleep(std::time::Duration::from_millis(100));
+        conn.reset();
+        After::Close
+    });
+    let gateway = Gateway::before(&upstream, io);
+    assert_eq!(gateway.get("/first").status, 200);
+    assert_eq!(gateway.get("/cut").status, 502);
+    assert_eq!(upstream.requests().len(), 2, "an answer had begun to come");
+}
+
+fn misspelled_methods_are_refused(io: Io) {
+    let upstream = Upstream::answering(json_reply(200, "{}"));
+    let gateway = Gateway::before(&upstream, io);
+    let mut client = gateway.connect();
+    client.send("post /v1/chat/completions HTTP/1.1\r\nHost: g\r\nContent-Length: 2\r\n\r\n{}");
+    assert_eq!(client.reply().status, 400);
+    assert_eq!(upstream.requests().len(), 0);
 }
 
 fn streams_have_the_headers_that_proxies_need(io: Io) {

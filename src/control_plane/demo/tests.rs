@@ -241,7 +241,7 @@ fn a_stream_is_paced_and_stops_when_the_client_leaves() {
     let body = request.to_string();
     write!(stream, "POST /v1/chat/completions HTTP/1.1\r\nContent-Length: {}\r\n\r\n{body}", body.len()).unwrap();
     let _ = stream.read(&mut [0; 64]).unwrap();
-    assert_eq!(server.answering(), 1);
+    assert!(server.answering() >= 1);
     drop(stream);
     let deadline = Instant::now() + Duration::from_secs(5);
     while server.answering() > 0 {

@@ -19,6 +19,7 @@ use super::{
 use crate::{
     base::{bounds::FLIGHT_LOG_BYTES_MAX, error::Kind, metric::Metric},
     data_plane::{
+        budget::Charge,
         channel::Channel,
         clock::Micros,
         connect,
@@ -41,6 +42,8 @@ use crate::{
 pub struct Errand {
     pub snapshot: Arc<Snapshot>,
     pub outgoing: Outgoing,
+    /// What its body has drawn of the core's budget.
+    pub charge: Charge,
     pub total_due: Micros,
 }
 
@@ -60,9 +63,7 @@ pub async fn fly(core: Rc<Core>, leader: Leader, errand: Errand) {
     flight.finish(&core, if flight.head().is_some() { End::Cut(Kind::Internal) } else { failed });
     core.forget_flight(flight.id);
     let kept = match &core.shared.answers {
-        Some(answers) if matches!(flight.end(), Some(End::Whole { .. })) => {
-            answers.later(keep_answer(&core, &flight, tool_calls))
-        }
+        Some(answers) if flight.is_worth_keeping() => answers.later(keep_answer(&core, &flight, tool_calls)),
         _ => false,
     };
     if !kept {
@@ -133,13 +134,13 @@ impl Guard for Pilot {
 }
 
 /// Asks, and once more on a fresh connection if a kept one was dead. True: the answer's end was announced.
-async fn call(pilot: &mut Pilot, errand: Errand) -> Result<bool, Failure> {
+async fn call(pilot: &mut Pilot, mut errand: Errand) -> Result<bool, Failure> {
     let snapshot = Arc::clone(&errand.snapshot);
     let upstream = &snapshot.upstream;
     let core = Rc::clone(&pilot.core);
     if let Some(channel) = core.pool.lease(upstream.identity, core.clock.now()) {
         core.meter.one(Metric::UpstreamReused);
-        match ask(pilot, &errand, channel).await {
+        match ask(pilot, &mut errand, channel).await {
             Err(failure) if failure.kind == Kind::UpstreamClosed && pilot.leader.flight.head().is_none() => {
                 core.meter.one(Metric::UpstreamStale);
                 core.meter.one(Metric::UpstreamRetries);
@@ -148,17 +149,19 @@ async fn call(pilot: &mut Pilot, errand: Errand) -> Result<bool, Failure> {
         }
     }
     let channel = connect::connect(pilot, upstream, &snapshot.limits, errand.total_due).await?;
-    ask(pilot, &errand, channel).await
+    ask(pilot, &mut errand, channel).await
 }
 
-async fn ask(pilot: &mut Pilot, errand: &Errand, channel: Channel) -> Result<bool, Failure> {
+async fn ask(pilot: &mut Pilot, errand: &mut Errand, channel: Channel) -> Result<bool, Failure> {
     let limits = errand.snapshot.limits;
     pilot.core.meter.one(Metric::UpstreamAttempts);
     let pace = Pace { idle_us: limits.idle_us, total_due: errand.total_due };
-    match send::send(pilot, &errand.outgoing, true, &channel, pace).await {
-        Ok(()) | Err(Stopped::Answered) => {}
+    // What an early answer left unsent would be taken for the next request.
+    let all_sent = match send::send(pilot, &errand.outgoing, true, &channel, pace).await {
+        Ok(()) => true,
+        Err(Stopped::Answered) => false,
         Err(Stopped::Failed(failure)) => return Err(failure),
-    }
+    };
     pilot.timer.set((pilot.core.clock.now() + limits.first_byte_us).min(errand.total_due));
     let mut answer = Answer::default();
     loop {
@@ -172,13 +175,16 @@ async fn ask(pilot: &mut Pilot, errand: &Errand, channel: Channel) -> Result<boo
                 .map_err(|error| lost(&error))?;
         }
         if let Some(announced) = answer.read(&pilot.core, &mut pilot.leader, &channel)? {
-            if answer.reusable {
+            if answer.reusable && all_sent {
                 keep(&pilot.core, errand, channel, answer.idle_hint_s);
             }
             return Ok(announced);
         }
         wait_for_followers(pilot, errand).await?;
         if answer.decoder.is_some() {
+            // Nothing will be sent again.
+            errand.outgoing.forget(&pilot.core);
+            errand.charge.give_back();
             pilot.timer.set((pilot.core.clock.now() + limits.idle_us).min(errand.total_due));
         }
     }
@@ -211,6 +217,8 @@ async fn wait_for_followers(pilot: &mut Pilot, errand: &Errand) -> Result<(), Fa
 #[derive(Default)]
 struct Answer {
     partial: Vec<u8>,
+    /// Something has come, so that the request must not be sent again.
+    begun: bool,
     decoder: Option<BodyDecoder>,
     /// The body's end is announced by a length or a last chunk.
     announced: bool,
@@ -227,11 +235,13 @@ impl Answer {
             Ok(n) => n,
             Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(None),
             Err(error) if self.decoder.is_some() => return Err(Failure::with(Kind::UpstreamCut, error)),
+            Err(error) if self.begun => return Err(Failure::with(Kind::UpstreamInvalid, error)),
             Err(error) => return Err(lost(&error)),
         };
         if n == 0 {
             return self.closed().map(Some);
         }
+        self.begun = true;
         if self.decoder.is_some() {
             return self.body(core, leader, &mut buffer[..n]);
         }
@@ -251,7 +261,7 @@ impl Answer {
             Some(decoder) => {
                 decoder.finish().map(|()| false).map_err(|kind| Failure::with(kind, "the connection ended first"))
             }
-            None if self.partial.is_empty() => Err(Failure::with(Kind::UpstreamClosed, "no answer")),
+            None if !self.begun => Err(Failure::with(Kind::UpstreamClosed, "no answer")),
             None => Err(Failure::with(Kind::UpstreamInvalid, "the head was cut")),
         }
     }
@@ -259,22 +269,21 @@ impl Answer {
     /// Where the body begins, once the head was whole and published. Interim answers are of no use to followers who
     /// may come later.
     fn head(&mut self, core: &Core, leader: &Leader) -> Result<Option<usize>, Failure> {
-        let mut at = 0;
         loop {
             let mut slots = slots();
-            let parsed = response::parse(&self.partial[at..], Method::Post, &mut slots)
+            let parsed = response::parse(&self.partial, Method::Post, &mut slots)
                 .map_err(|kind| Failure::with(kind, "its head is not valid HTTP"))?;
             let Some(head) = parsed else { return Ok(None) };
-            let end = at + head.len;
+            let end = head.len;
             if !head.is_informational() {
                 self.decoder = Some(BodyDecoder::response(head.framing));
                 self.announced = head.framing != Framing::UntilClose;
                 self.reusable = head.keep_alive;
                 self.idle_hint_s = head.keep_alive_timeout;
-                leader.publish_head(core, head.status, &self.partial[at..end]);
+                leader.publish_head(core, head.status, &self.partial[..end]);
                 return Ok(Some(end));
             }
-            at = end;
+            self.partial.drain(..end);
         }
     }
 

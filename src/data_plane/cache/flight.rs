@@ -194,7 +194,13 @@ impl Flight {
     /// A new follower would get the whole answer.
     #[must_use]
     pub fn is_joinable(&self) -> bool {
-        !self.is_abandoned() && matches!(self.end(), None | Some(End::Whole { .. })) && self.first.load().is_some()
+        !self.is_abandoned() && (self.end().is_none() || self.is_worth_keeping()) && self.first.load().is_some()
+    }
+
+    /// It has ended with an answer that may be right for the next one who asks: no error is.
+    #[must_use]
+    pub fn is_worth_keeping(&self) -> bool {
+        matches!(self.end(), Some(End::Whole { .. })) && self.head().is_some_and(|head| head.status == 200)
     }
 
     /// [`Self::is_joinable`], and what comes is enough for this wish: counts that nobody asked for will not come.

@@ -158,7 +158,7 @@ async fn live(
     let stream = relay.stream;
     let _active = stream.then(|| Raised::new(&core.meter, Metric::StreamsActive));
     let result = pass_on(down, exchange, follower, &mut relay, strain).await;
-    relay::conclude(down, exchange, &relay, result).await
+    relay::conclude(down, exchange, &mut relay, result).await
 }
 
 /// Writes the client's head from the upstream's.

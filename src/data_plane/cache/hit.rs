@@ -69,7 +69,7 @@ pub async fn play(
     let mut relay = begin(down, exchange, form, &batch, !more)?;
     let result = play_rest(down, exchange, &mut replay, &mut relay, &mut batch).await;
     core.buffers.give(batch);
-    relay::conclude(down, exchange, &relay, result).await.map(Some)
+    relay::conclude(down, exchange, &mut relay, result).await.map(Some)
 }
 
 /// How a stored answer is written.

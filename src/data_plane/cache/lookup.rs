@@ -10,10 +10,10 @@ use super::{
     stored::says,
 };
 use crate::{
-    base::{error::Kind as Fault, metric::Metric},
+    base::{bounds::DISK_LOOK_US_MAX, error::Kind as Fault, metric::Metric},
     data_plane::{
         core::Core,
-        downstream::Downstream,
+        downstream::{Downstream, Interrupt},
         exchange::{Caching, Exchange},
         failure::Failure,
         meter::Timing,
@@ -106,14 +106,16 @@ fn found(down: &Downstream<'_>, exchange: &mut Exchange, hit: Hit, wish: &Wish, 
     Found::Stored { hit, kind: wish.form.kind, print: wish.inputs.is_empty().then_some(wish.print) }
 }
 
-/// Starts the leader with a copy of the request: the client's own is kept in case it has to ask for itself.
+/// Starts the leader and gives it the request. Whoever asked follows in the form that was asked for, so that it never
+/// has to ask again itself.
 fn take_off(core: Rc<Core>, exchange: &mut Exchange, leader: Leader) {
-    let outgoing = Outgoing {
-        head: exchange.outgoing.head.clone(),
-        body: exchange.outgoing.body.clone(),
-        framing: exchange.outgoing.framing,
+    let empty = Outgoing { head: Vec::new(), body: Vec::new(), framing: exchange.outgoing.framing };
+    let errand = Errand {
+        snapshot: Arc::clone(&exchange.snapshot),
+        outgoing: std::mem::replace(&mut exchange.outgoing, empty),
+        charge: std::mem::replace(&mut exchange.charge, core.budget.open()),
+        total_due: exchange.total_due,
     };
-    let errand = Errand { snapshot: Arc::clone(&exchange.snapshot), outgoing, total_due: exchange.total_due };
     exchange.attempts += 1;
     monoio::spawn(fly(core, leader, errand));
 }
@@ -173,8 +175,13 @@ async fn one(
     let Some(mut look) = Arc::clone(answers).disk(print) else { return Ok(None) };
     let core = down.core;
     let begun = core.clock.now();
-    down.timer.set(exchange.total_due);
+    down.timer.set((begun + DISK_LOOK_US_MAX).min(exchange.total_due));
     let found = down.until(Pin::new(&mut look)).await;
     core.meter.time(Timing::CacheDisk, core.clock.now() - begun);
-    found.map_err(|interrupt| late(core, exchange.total_due, interrupt, Fault::TotalTimeout))
+    match found {
+        Ok(found) => Ok(found),
+        // A disk that hangs is as good as empty.
+        Err(Interrupt::Due) if core.clock.now() < exchange.total_due => Ok(None),
+        Err(interrupt) => Err(late(core, exchange.total_due, interrupt, Fault::TotalTimeout)),
+    }
 }

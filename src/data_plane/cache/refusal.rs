@@ -60,7 +60,7 @@ pub async fn tell(
     let parsed = parsed.ok_or_else(|| Failure::of(crate::base::error::Kind::Internal))?;
     // Errors hold no thinking.
     exchange.think = None;
-    let (relay, result) = {
+    let (mut relay, result) = {
         let mut scratch = down.core.scratch.borrow_mut();
         let Scratch { write, think, .. } = &mut *scratch;
         write.clear();
@@ -78,7 +78,7 @@ pub async fn tell(
             .map_err(|interrupt| Failure::interrupted(interrupt, crate::base::error::Kind::IdleTimeout)),
         Err(failure) => Err(failure),
     };
-    relay::conclude(down, exchange, &relay, result).await
+    relay::conclude(down, exchange, &mut relay, result).await
 }
 
 /// The line that says when to come back, if there is one.

@@ -60,7 +60,7 @@ fn killed_at_any_moment(io: Io) {
         });
         asked += count;
     }
-    println!(
+    eprintln!(
         "{io:?}: {kills} kills, {asked} right answers, {} of them from upstream, {from_disk} from the disk, at most {recovered} \
          entries found again, slowest start {slowest:?}",
         upstream.requests().len()
