@@ -89,31 +89,41 @@ fn answers(c: &mut Criterion) {
     group.finish();
 }
 
+/// Answers of 200 bytes, so that a million of them fit into memory.
 fn store(c: &mut Criterion) {
-    let dir = std::env::temp_dir().join(format!("thinkgate-bench-{}", std::process::id()));
-    let config = Config {
-        dir: dir.clone(),
-        ttl: Duration::from_secs(60),
-        entries_max: 3000,
-        memory_bytes: 64 << 20,
-        disk_bytes: None,
-    };
-    let store = Store::open(&config, 0).unwrap();
-    let print = |number: u64| Fingerprint((u128::from(number) * 0x9e37_79b9_7f4a_7c15).to_le_bytes());
-    (0..1000).for_each(|number| store.insert(print(number), vec![1; 1200].into(), 0));
     let mut group = c.benchmark_group("store");
-    let mut number = 0;
-    group.bench_function("memory hit", |b| {
-        b.iter(|| {
-            number = (number + 7) % 1000;
-            store.get_memory(print(number), 1).unwrap()
+    for (name, entries) in [("1,000", 1_000_u32), ("1,000,000", 1_000_000)] {
+        let dir = std::env::temp_dir().join(format!("thinkgate-bench-{}-{entries}", std::process::id()));
+        let config = Config {
+            dir: dir.clone(),
+            ttl: Duration::from_secs(600),
+            entries_max: entries.max(3000),
+            memory_bytes: 1 << 30,
+            disk_bytes: Some(64 << 20),
+        };
+        let store = Store::open(&config, 0).unwrap();
+        let print =
+            |number: u64| Fingerprint((u128::from(number) * 0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835).to_le_bytes());
+        (0..u64::from(entries)).for_each(|number| store.insert(print(number), vec![1; 200].into(), 0));
+        let mut number = 0;
+        group.bench_function(format!("memory hit of {name}"), |b| {
+            b.iter(|| {
+                number = (number + 7919) % u64::from(entries);
+                store.get_memory(print(number), 1).unwrap()
+            });
         });
-    });
-    group.bench_function("memory miss", |b| b.iter(|| store.get_memory(print(5000), 1)));
+        group.bench_function(format!("miss beside {name}"), |b| {
+            b.iter(|| {
+                number += 1;
+                let absent = print(number + u64::from(entries) * 2);
+                (store.get_memory(absent, 1).is_some(), store.may_be_on_disk(absent))
+            });
+        });
+        store.close();
+        drop(store);
+        let _ = std::fs::remove_dir_all(dir);
+    }
     group.finish();
-    store.close();
-    drop(store);
-    let _ = std::fs::remove_dir_all(dir);
 }
 
 criterion_group!(benches, fingerprints, answers, store);

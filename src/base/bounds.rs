@@ -122,6 +122,8 @@ pub const FINISHED_BYTES_MAX: usize = 64 * 1024;
 pub const RECALL_SLOTS: usize = 1024;
 /// Bytes of those requests and answers, for each core.
 pub const RECALL_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Chains that running flights are found in; with a few thousand flights a chain has a handful.
+pub const FLIGHT_CHAINS: usize = 1024;
 
 /// How long a request waits for the cache's disk before it asks the upstream: a hundred times what a disk takes that works.
 pub const DISK_LOOK_US_MAX: u64 = 250_000;

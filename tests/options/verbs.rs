@@ -76,3 +76,23 @@ fn completions_and_manual() {
     assert_eq!(status, 0);
     assert!(man.contains(".TH thinkgate") && man.contains("first\\-byte\\-timeout"));
 }
+
+#[test]
+fn cache_works_on_the_directory_that_the_options_name() {
+    assert_eq!(answer(&["cache"]).2, 2);
+    assert_eq!(answer(&["cache", "shrink"]).2, 2);
+    assert_eq!(answer(&["cache", "status", "--workers", "1"]).2, 2, "options of other verbs are none of its own");
+    let folder = Folder::new("cache-verb");
+    let foreign = folder.write("note.txt", "mine");
+    let place = foreign.trim_end_matches("/note.txt");
+    let file = folder.write("gate.yaml", &format!("cache: {{dir: '{place}'}}\n"));
+    for flags in [&["--cache-dir", place][..], &["--config", &file], &["-c", &file]] {
+        for verb in ["status", "clear"] {
+            let (out, err, status) = answer(&[&["cache", verb], flags].concat());
+            assert_eq!((out.as_str(), status), ("", 1), "{flags:?}");
+            assert!(err.contains("holds no thinkgate cache") && err.contains(place), "{err}");
+        }
+    }
+    let (_, err, status) = answer(&["cache", "status", "--cache-ttl", "1s"]);
+    assert_eq!(status, 2, "{err}");
+}

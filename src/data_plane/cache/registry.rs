@@ -1,18 +1,20 @@
-//! The flights that can be joined, of all cores: a map without locks.
+//! The flights that can be joined, of all cores: chains that are never changed, only replaced, so that nobody waits.
 
 use std::sync::Arc;
 
-use papaya::{HashMap, Operation};
+use arc_swap::{ArcSwapOption, Guard};
 
 use super::flight::{Flight, Follower, Leader, Wish};
 use crate::{
+    base::bounds::FLIGHT_CHAINS,
     data_plane::core::{Core, Shared},
     policy::fingerprint::Fingerprint,
 };
 
-#[derive(Default)]
+type Chain = Vec<Arc<Flight>>;
+
 pub struct Registry {
-    flights: HashMap<Fingerprint, Arc<Flight>>,
+    chains: Box<[ArcSwapOption<Chain>]>,
 }
 
 /// What became of a wish to know an answer.
@@ -23,61 +25,100 @@ pub enum Boarded {
     Leads(Follower, Leader),
 }
 
+impl Default for Registry {
+    fn default() -> Self {
+        Self { chains: (0..FLIGHT_CHAINS).map(|_| ArcSwapOption::empty()).collect() }
+    }
+}
+
 impl Registry {
     /// Joins the flight of this fingerprint, or opens one.
     #[must_use]
     pub fn board(&self, core: &Core, wish: &Wish, finishes: bool) -> Option<Boarded> {
-        let flights = self.flights.pin();
+        let chain = self.chain(wish.print);
+        let mut opened = None;
         loop {
-            let standing = flights.get(&wish.print).filter(|flight| flight.serves(wish));
+            let now = chain.load();
+            let standing = flights(&now).find(|flight| flight.print == wish.print && flight.serves(wish));
             if let Some(follower) = standing.and_then(Flight::follow) {
                 return Some(Boarded::Joined(follower));
             }
-            let (flight, leader) = Flight::new(core, wish, finishes);
-            let follower = flight.follow()?;
-            // Whoever stands there now cannot serve us, or came in this very moment.
-            let outcome = flights.compute(wish.print, |standing| match standing {
-                Some((_, other)) if other.serves(wish) => Operation::Abort(()),
-                _ => Operation::Insert(Arc::clone(&flight)),
-            });
-            if !matches!(outcome, papaya::Compute::Aborted(())) {
+            let (follower, leader) = match opened.take() {
+                Some(opened) => opened,
+                None => {
+                    let (flight, leader) = Flight::new(core, wish, finishes);
+                    (flight.follow()?, leader)
+                }
+            };
+            // One flight for a fingerprint: whoever stands there cannot serve us.
+            let others = flights(&now).filter(|flight| flight.print != wish.print);
+            let next = others.chain([&leader.flight]).cloned().collect();
+            if replaced(chain, &now, next) {
                 return Some(Boarded::Leads(follower, leader));
             }
+            opened = Some((follower, leader));
         }
     }
 
     /// Makes room for a new flight: who follows the old one goes on, but nobody joins it any more.
     pub fn displace(&self, print: Fingerprint) {
-        self.flights.pin().remove(&print);
+        self.take_out(print, |flight| flight.print == print);
     }
 
     /// Takes a flight out, if it is still the one that stands there.
     pub fn remove(&self, flight: &Arc<Flight>) {
-        let flights = self.flights.pin();
-        let _ = flights.compute(flight.print, |standing| match standing {
-            Some((_, other)) if Arc::ptr_eq(other, flight) => Operation::Remove,
-            _ => Operation::Abort(()),
-        });
+        self.take_out(flight.print, |standing| Arc::ptr_eq(standing, flight));
+    }
+
+    fn take_out(&self, print: Fingerprint, which: impl Fn(&Arc<Flight>) -> bool) {
+        let chain = self.chain(print);
+        loop {
+            let now = chain.load();
+            if !flights(&now).any(&which) {
+                return;
+            }
+            if replaced(chain, &now, flights(&now).filter(|flight| !which(flight)).cloned().collect()) {
+                return;
+            }
+        }
     }
 
     /// Would this flight be joined?
     #[must_use]
     pub fn holds(&self, flight: &Arc<Flight>) -> bool {
-        self.flights.pin().get(&flight.print).is_some_and(|standing| Arc::ptr_eq(standing, flight))
+        flights(&self.chain(flight.print).load()).any(|standing| Arc::ptr_eq(standing, flight))
     }
 
     /// Ends the flights whose leader was on a core that died.
     pub fn bury(&self, dead: usize, shared: &Shared) {
-        self.flights.pin().values().for_each(|flight| flight.bury(dead, shared));
+        for chain in &self.chains {
+            flights(&chain.load()).for_each(|flight| flight.bury(dead, shared));
+        }
     }
 
     #[must_use]
     pub fn len(&self) -> usize {
-        self.flights.pin().len()
+        self.chains.iter().map(|chain| flights(&chain.load()).count()).sum()
     }
 
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
+
+    /// Fingerprints are hashes already.
+    fn chain(&self, Fingerprint(print): Fingerprint) -> &ArcSwapOption<Chain> {
+        &self.chains[usize::from(u16::from_le_bytes([print[0], print[1]])) % FLIGHT_CHAINS]
+    }
+}
+
+fn flights(chain: &Option<Arc<Chain>>) -> impl Iterator<Item = &Arc<Flight>> {
+    chain.iter().flat_map(|chain| chain.iter())
+}
+
+/// Puts `next` in the place of `now`, unless somebody was faster.
+fn replaced(chain: &ArcSwapOption<Chain>, now: &Guard<Option<Arc<Chain>>>, next: Chain) -> bool {
+    let next = (!next.is_empty()).then(|| Arc::new(next));
+    let before = chain.compare_and_swap(now, next);
+    before.as_ref().map(Arc::as_ptr) == now.as_ref().map(Arc::as_ptr)
 }
