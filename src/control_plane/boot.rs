@@ -178,6 +178,7 @@ fn share(
         seats.push(Seat {
             door,
             load: AtomicUsize::new(0),
+            held: AtomicUsize::new(0),
             meter: Arc::new(Meter::new()),
             driver: AtomicU8::new(u8::MAX),
         });

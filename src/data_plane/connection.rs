@@ -43,6 +43,7 @@ pub async fn serve(core: Rc<Core>, socket: Socket, peer: SocketAddr, turned_away
     if !survived {
         core.meter.one(Metric::ConnectionPanics);
     }
+    core.seat().held.fetch_sub(1, Relaxed);
     core.seat().load.fetch_sub(1, Relaxed);
 }
 

@@ -82,6 +82,8 @@ pub struct Seat {
     pub door: Sender,
     /// Client connections it holds or is about to get.
     pub load: AtomicUsize,
+    /// Those of them that it serves; only its own core counts here. What dies with it.
+    pub held: AtomicUsize,
     pub meter: Arc<Meter>,
     /// Index into [`Driver::ALL`].
     pub driver: AtomicU8,

@@ -93,6 +93,7 @@ pub fn serve(core: &Rc<Core>, fd: OwnedFd, peer: SocketAddr) {
     }
     match Socket::adopt(fd) {
         Ok(socket) => {
+            core.seat().held.fetch_add(1, Relaxed);
             monoio::spawn(connection::serve(Rc::clone(core), socket, peer, over > 0));
         }
         Err(_) => {

@@ -68,10 +68,9 @@ pub fn run(post: &mut Post) -> End {
             // end all the same.
             shut_down_all();
             std::mem::forget(runtime);
-            // Connections that were on their way to it die with it; a configuration is given to its successor anew.
-            while post.mailbox.next().is_some() {}
+            // What waits in its mailbox is for its successor, and stays counted.
             let seat = &post.shared.cores[post.index];
-            seat.load.store(0, Relaxed);
+            seat.load.fetch_sub(seat.held.swap(0, Relaxed), Relaxed);
             seat.meter.forget_gauges();
             post.shared.flights.bury(post.index, &post.shared);
             End::Died
