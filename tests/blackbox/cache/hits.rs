@@ -184,9 +184,7 @@ fn secrets_of_requests_and_upstreams_are_not_kept(io: Io) {
         for name in ["Authorization", "X-Api-Key", "Cookie", "X-Custom"] {
             fields += &format!("{name}: tenant\r\n");
         }
-        for name in
-            ["User-Agent", "Referer", "Origin", "X-Forwarded-For", "Traceparent", "Accept", "X-Request-Id"]
-        {
+        for name in ["User-Agent", "Referer", "Origin", "X-Forwarded-For", "Traceparent", "Accept", "X-Request-Id"] {
             fields += &format!("{name}: {secret}\r\n");
         }
         fields
