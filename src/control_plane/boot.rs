@@ -162,6 +162,7 @@ pub fn start(loaded: Loaded) -> Result<Gateway, String> {
         keeper,
     };
     gateway.wait_until_up()?;
+    gateway.sample();
     gateway.introduce();
     Ok(gateway)
 }
