@@ -8,7 +8,7 @@ use crate::wire::think::scratch::Head;
 
 impl Filter {
     /// A sign of life for the client, to be called when nothing was written for some seconds while
-    /// [`Stats::suppressing`]. False when none may be written now.
+    /// `Stats::suppressing`. False when none may be written now.
     pub fn heartbeat(&mut self, out: &mut Vec<u8>) -> bool {
         if self.bypass || self.in_comment {
             return false;
