@@ -185,6 +185,8 @@ fn hup_takes_the_new_configuration(io: Io) {
 fn hup_keeps_the_old_one_if_the_new_is_wrong(io: Io) {
     let upstream = thinking("<think>a</think>b");
     let gateway = Gateway::build(io).config(config(&upstream, "strip")).start();
+    // Lines are counted below: those of the start have to be all there.
+    gateway.wait_for_log("/readyz");
     for wrong in ["think:\n  polcy: keep\n", "timeouts:\n  total: 5\n", "\tnot yaml: [", "upstream: {url: 'ftp://x'}\n"]
     {
         let lines = gateway.log().lines().count();
