@@ -36,7 +36,7 @@ use std::sync::atomic::Ordering::Relaxed;
 pub async fn serve(core: Rc<Core>, socket: Socket, peer: SocketAddr, turned_away: bool) {
     let _open = Raised::new(&core.meter, Metric::ConnectionsOpen);
     let survived = if turned_away {
-        Caught::new(turn_away(&core, &socket, peer)).await
+        Caught::new(Box::pin(turn_away(&core, &socket, peer))).await
     } else {
         Caught::new(run(&core, &socket, peer)).await
     };

@@ -37,7 +37,9 @@ pub async fn forward(down: &mut Downstream<'_>, exchange: &mut Exchange) -> Resu
             result => return result,
         }
     }
-    let channel = connect::connect(down, upstream, &snapshot.limits, exchange.total_due).await?;
+    // What is rare lives in a box: its states would make every connection's task larger for as long as it lives.
+    let connecting = Box::pin(connect::connect(down, upstream, &snapshot.limits, exchange.total_due));
+    let channel = connecting.await?;
     ask(down, exchange, channel).await
 }
 
@@ -57,7 +59,7 @@ async fn ask_whole(down: &mut Downstream<'_>, exchange: &mut Exchange, channel: 
     let pace = exchange.pace();
     let sent = send(down, &exchange.outgoing, exchange.decoder.is_done(), channel, pace).await;
     let sent = match sent {
-        Ok(()) if !exchange.decoder.is_done() => stream_body(down, exchange, channel).await,
+        Ok(()) if !exchange.decoder.is_done() => Box::pin(stream_body(down, exchange, channel)).await,
         sent => sent,
     };
     match sent {

@@ -50,7 +50,7 @@ pub async fn handle(down: &mut Downstream<'_>, mut exchange: Box<Exchange>) -> A
     let result = run(down, &mut exchange).await;
     let after = match result {
         Ok(ending) => conclude(down, &mut exchange, ending).await,
-        Err(failure) => fail(down, &mut exchange, failure).await,
+        Err(failure) => Box::pin(fail(down, &mut exchange, failure)).await,
     };
     account::close(down, exchange);
     after
@@ -58,31 +58,13 @@ pub async fn handle(down: &mut Downstream<'_>, mut exchange: Box<Exchange>) -> A
 
 async fn run(down: &mut Downstream<'_>, exchange: &mut Exchange) -> Result<Ending, Failure> {
     collect::body(down, exchange).await?;
-    if let Some(ending) = recall(down, exchange).await? {
-        return Ok(ending);
-    }
-    plan::plan(down.core, exchange);
-    match lookup(down, exchange).await? {
-        Found::Nowhere => {}
-        Found::Stored { hit, kind, print } => {
-            // An entry of an older form, or one that these words have no place for, is no entry.
-            if let Ok(answer) = answer::decode(&hit.answer)
-                && let Some(ending) = play(down, exchange, &answer, kind, print.map(|print| (print, &hit))).await?
-            {
-                return Ok(ending);
-            }
-            exchange.cache_says = Some(CacheOutcome::Bypass);
+    if down.core.shared.answers.is_some() {
+        // In a box of its own: every connection would pay for the size of these states, cache or not.
+        if let Some(ending) = Box::pin(cached(down, exchange)).await? {
+            return Ok(ending);
         }
-        Found::Flying(follower, kind) => match follow(down, exchange, follower, kind).await? {
-            Followed::Ended(ending) => return Ok(ending),
-            Followed::Answer(answer) => {
-                if let Some(ending) = play(down, exchange, &answer, kind, None).await? {
-                    return Ok(ending);
-                }
-                exchange.cache_says = Some(CacheOutcome::Bypass);
-            }
-            Followed::Alone => exchange.cache_says = Some(CacheOutcome::Bypass),
-        },
+    } else {
+        plan::plan(down.core, exchange);
     }
     if exchange.outgoing.head.is_empty() {
         // It was given to a flight of its own making, which always answers in the form that was asked for.
@@ -90,6 +72,31 @@ async fn run(down: &mut Downstream<'_>, exchange: &mut Exchange) -> Result<Endin
     }
     let begun = forward::forward(down, exchange).await?;
     relay::relay(down, exchange, begun).await
+}
+
+/// The answer from the cache or from a flight; `None`: it has to be asked for, for this client alone.
+async fn cached(down: &mut Downstream<'_>, exchange: &mut Exchange) -> Result<Option<Ending>, Failure> {
+    if let Some(ending) = recall(down, exchange).await? {
+        return Ok(Some(ending));
+    }
+    plan::plan(down.core, exchange);
+    let ending = match lookup(down, exchange).await? {
+        Found::Nowhere => return Ok(None),
+        // An entry of an older form, or one that these words have no place for, is no entry.
+        Found::Stored { hit, kind, print } => match answer::decode(&hit.answer) {
+            Ok(answer) => play(down, exchange, &answer, kind, print.map(|print| (print, &hit))).await?,
+            Err(_) => None,
+        },
+        Found::Flying(follower, kind) => match follow(down, exchange, follower, kind).await? {
+            Followed::Ended(ending) => Some(ending),
+            Followed::Answer(answer) => play(down, exchange, &answer, kind, None).await?,
+            Followed::Alone => None,
+        },
+    };
+    if ending.is_none() {
+        exchange.cache_says = Some(CacheOutcome::Bypass);
+    }
+    Ok(ending)
 }
 
 /// The answer was begun; it may or may not have been ended.

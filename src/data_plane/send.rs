@@ -66,7 +66,7 @@ pub async fn send(
 ) -> Result<(), Stopped> {
     match send_now(outgoing, whole, channel)? {
         None => Ok(()),
-        Some(rest) => push(guard, channel, &rest, pace).await,
+        Some(rest) => Box::pin(push(guard, channel, &rest, pace)).await,
     }
 }
 
