@@ -1,4 +1,4 @@
-//! Step 5: what a request cost and how it ended, counted once; and what is written down of it.
+//! Step 7: what a request cost and how it ended, counted once; and what is written down of it.
 
 use super::{
     clock::rfc3339,

@@ -1,4 +1,4 @@
-//! Step 3: the request goes to the upstream and the head of its answer comes back.
+//! Step 5: the request goes to the upstream and the head of its answer comes back.
 
 use std::{io::IoSlice, pin::pin};
 

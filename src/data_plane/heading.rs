@@ -1,4 +1,4 @@
-//! Step 4, first half: the head of the upstream's answer, and what it means for the body that follows.
+//! Step 6, first half: the head of the upstream's answer, and what it means for the body that follows.
 
 use std::io::{ErrorKind, IoSlice};
 

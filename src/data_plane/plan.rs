@@ -1,4 +1,4 @@
-//! Between collecting and forwarding: what the request's body says about how its answer is to be filtered.
+//! Step 3, between collecting and looking up: what the request's body says about how its answer is to be filtered.
 
 use super::{core::Core, exchange::Exchange};
 use crate::{

@@ -1,4 +1,4 @@
-//! Step 4, second half: the body. Each time the upstream has something: one read into the core's buffer, framing off,
+//! Step 6, second half: the body. Each time the upstream has something: one read into the core's buffer, framing off,
 //! filter, framing on, one write. Nothing is kept while nothing comes; nothing more is read while the client is behind.
 
 use std::{io::ErrorKind, pin::pin};
