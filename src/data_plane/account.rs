@@ -40,7 +40,7 @@ pub fn close(down: &mut Downstream<'_>, exchange: Box<Exchange>) {
     }
     down.meter_bytes();
     let mut exchange = exchange;
-    exchange.outgoing.forget(core);
+    exchange.outgoing.forget(&core.buffers);
     exchange.settled = Some(outcome);
 }
 

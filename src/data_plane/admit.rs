@@ -56,7 +56,7 @@ pub fn admit(down: &mut Downstream<'_>, progress: &mut Progress) -> Admitted {
         Err(kind) => return Admitted::Refused(kind, Dialect::OpenAi, ""),
     };
     let snapshot = core.snapshot();
-    let exchange = match open(core, &head, &route, snapshot) {
+    let exchange = match open(core, &head, down.input.bytes().len(), &route, snapshot) {
         Ok(exchange) => exchange,
         Err((kind, detail)) => return Admitted::Refused(kind, route.dialect, detail),
     };
@@ -71,9 +71,11 @@ pub fn admit(down: &mut Downstream<'_>, progress: &mut Progress) -> Admitted {
     if exchange.endpoint.is_own() { Admitted::Own(exchange) } else { Admitted::Forward(exchange) }
 }
 
+/// `arrived`: bytes that are there of the request, head and body.
 fn open(
     core: &Core,
     head: &RequestHead<'_>,
+    arrived: usize,
     route: &Route<'_>,
     snapshot: Arc<Snapshot>,
 ) -> Result<Box<Exchange>, (Kind, &'static str)> {
@@ -94,13 +96,17 @@ fn open(
     };
     let id: RequestId = match head.x_request_id {
         Some(id) => id.into(),
-        None => format!("{:016x}", core.new_id()).into(),
+        None => hex(core.new_id()),
     };
-    let mut upstream_head = Vec::new();
-    if !endpoint.is_own() {
-        upstream_head = core.buffers.take();
-        write_upstream(&mut upstream_head, head, route.upstream_path, &snapshot, &id);
-    }
+    let outgoing = if endpoint.is_own() {
+        Outgoing::nothing(head.framing)
+    } else {
+        let upstream_head = &mut core.scratch.borrow_mut().write;
+        upstream_head.clear();
+        write_upstream(upstream_head, head, route.upstream_path, &snapshot, &id);
+        let here = decoder.announced().min(arrived.saturating_sub(head.len) as u64);
+        Outgoing::with_head(&core.buffers, upstream_head, head.framing, usize::try_from(here).unwrap_or(0))
+    };
     let logged = snapshot.access_log || snapshot.debug;
     Ok(Box::new(Exchange {
         endpoint,
@@ -111,7 +117,7 @@ fn open(
         expects_continue: head.expects_continue && !decoder.is_done(),
         line: logged.then(|| format!("{} {}", head.method_text, head.path).into()),
         id,
-        outgoing: Outgoing { head: upstream_head, body: Vec::new(), framing: head.framing },
+        outgoing,
         charge: core.budget.open(),
         decoder,
         came_whole: false,
@@ -134,6 +140,11 @@ fn open(
         settled: None,
         snapshot,
     }))
+}
+
+fn hex(id: u64) -> RequestId {
+    let digits = std::array::from_fn::<_, 16, _>(|n| b"0123456789abcdef"[(id >> (60 - 4 * n)) as usize & 15]);
+    String::from_utf8_lossy(&digits).into()
 }
 
 /// A known method but for its case.

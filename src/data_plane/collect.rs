@@ -21,7 +21,7 @@ pub async fn body(down: &mut Downstream<'_>, exchange: &mut Exchange) -> Result<
     let due = (down.core.clock.now() + exchange.snapshot.limits.body_us).min(exchange.total_due);
     while !exchange.decoder.is_done() {
         if exchange.decoder.announced() > COLLECTED_BODY_BYTES_MAX as u64
-            || exchange.outgoing.body.len() > COLLECTED_BODY_BYTES_MAX
+            || exchange.outgoing.body().len() > COLLECTED_BODY_BYTES_MAX
         {
             break;
         }
@@ -53,10 +53,7 @@ fn take(down: &mut Downstream<'_>, exchange: &mut Exchange) -> Result<(), Failur
         .charge
         .draw(decoded.payload)
         .map_err(|_| Failure::with(Kind::Overloaded, "too many bodies are held at this moment"))?;
-    if exchange.outgoing.body.capacity() == 0 {
-        exchange.outgoing.body = down.core.buffers.take();
-    }
-    exchange.outgoing.body.extend_from_slice(&down.input.bytes()[..decoded.payload]);
+    exchange.outgoing.append(&down.input.bytes()[..decoded.payload]);
     down.input.consume(decoded.consumed, &down.core.buffers);
     Ok(())
 }

@@ -219,6 +219,11 @@ impl<'a> Downstream<'a> {
     /// # Errors
     /// The client left, or the timer's moment came.
     pub async fn flush(&mut self) -> Result<(), Interrupt> {
+        // In a box of its own: a client that is behind is rare, and every connection would pay for the size of this wait.
+        if self.is_behind() { Box::pin(self.catch_up()).await } else { Ok(()) }
+    }
+
+    async fn catch_up(&mut self) -> Result<(), Interrupt> {
         while self.is_behind() {
             let socket = self.socket;
             let mut writable = pin!(socket.writable());

@@ -31,6 +31,9 @@ impl Body<'_> {
     }
 }
 
+/// What is shorter is copied into one piece: `send` of one costs less than `sendmsg` of several.
+const COPY_BYTES_MAX: usize = 4 * 1024;
+
 /// Slices without a detour over memory of their own; the rest of a read that was edited in many places is copied.
 const SLICES: usize = 48;
 
@@ -64,6 +67,15 @@ pub fn push(
         write.extend_from_slice(trailers);
         write.extend_from_slice(b"\r\n");
         end = b"";
+    }
+    if len <= COPY_BYTES_MAX && write.len() == start {
+        match body {
+            _ if len == 0 => {}
+            Body::Plain(bytes) => write.extend_from_slice(bytes),
+            Body::Edited { input, out } => out.copy_to(input, write),
+        }
+        write.extend_from_slice(end);
+        return down.push(&mut [IoSlice::new(write)]);
     }
     let (before, after) = write.split_at(start);
     let end = if after.is_empty() { end } else { after };

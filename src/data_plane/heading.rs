@@ -26,7 +26,7 @@ use crate::{
 /// An answer whose head has been passed on, and the connection it comes on.
 pub struct Begun {
     pub channel: Channel,
-    pub relay: Relay,
+    pub relay: Box<Relay>,
 }
 
 /// What has come of the head so far.
@@ -47,7 +47,7 @@ impl Heading {
         down: &mut Downstream<'_>,
         exchange: &mut Exchange,
         channel: &Channel,
-    ) -> Result<Option<Relay>, Failure> {
+    ) -> Result<Option<Box<Relay>>, Failure> {
         let core = down.core;
         let mut scratch = core.scratch.borrow_mut();
         let Scratch { read, write, think } = &mut *scratch;
@@ -87,11 +87,11 @@ impl Heading {
                 Some(head) => {
                     let start = at;
                     at += head.len;
-                    break (begin(down, exchange, &head, write), start);
+                    break (Box::new(begin(down, exchange, &head, whole(&head, &data[at..]), write)), start);
                 }
             }
         };
-        exchange.outgoing.forget(core);
+        exchange.outgoing.forget(&core.buffers);
         exchange.charge.give_back();
         relay.hold_head_if_collecting(&data[start..at], write);
         relay.body(down, exchange, write, &mut data[at..], think)?;
@@ -121,11 +121,23 @@ fn interim(
     down.push(&mut [IoSlice::new(write)]).map_err(Failure::from)
 }
 
-/// Decides what is done with the body and writes the head for it.
-pub fn begin(down: &Downstream<'_>, exchange: &mut Exchange, head: &ResponseHead<'_>, write: &mut Vec<u8>) -> Relay {
+/// The body, if all of it came with its head and is not in pieces.
+fn whole<'a>(head: &ResponseHead<'_>, rest: &'a [u8]) -> Option<&'a [u8]> {
+    let Framing::Length(len) = head.framing else { return None };
+    rest.get(..usize::try_from(len).ok()?)
+}
+
+/// Decides what is done with the body (which is there already, or not: `here`) and writes the head for it.
+pub fn begin(
+    down: &Downstream<'_>,
+    exchange: &mut Exchange,
+    head: &ResponseHead<'_>,
+    here: Option<&[u8]>,
+    write: &mut Vec<u8>,
+) -> Relay {
     exchange.status = head.status;
     account::debug_answer(down.core, exchange, head);
-    let mode = mode(down, exchange, head);
+    let mode = mode(down, exchange, head, here);
     let stream = head.media.is_stream();
     let (framing, keep_alive) = write_head(write, exchange, head, &mode, down.core.draining.get());
     exchange.keep_alive = keep_alive;
@@ -144,7 +156,7 @@ pub fn begin(down: &Downstream<'_>, exchange: &mut Exchange, head: &ResponseHead
     }
 }
 
-fn mode(down: &Downstream<'_>, exchange: &mut Exchange, head: &ResponseHead<'_>) -> Mode {
+fn mode(down: &Downstream<'_>, exchange: &mut Exchange, head: &ResponseHead<'_>, here: Option<&[u8]>) -> Mode {
     let Some(spec) = exchange.think.take() else { return Mode::Pass };
     let framing = match head.media {
         Media::EventStream => think::Framing::Sse,
@@ -166,6 +178,10 @@ fn mode(down: &Downstream<'_>, exchange: &mut Exchange, head: &ResponseHead<'_>)
     }
     down.core.meter.one(Metric::ThinkFiltered);
     if framing == think::Framing::Json {
+        // Most answers hold nothing to edit, which a look for a few bytes tells.
+        if here.is_some_and(|body| !think::may_need_edit(&spec, body)) {
+            return Mode::Pass;
+        }
         return Mode::Collect(super::relay::Collected::new(spec));
     }
     Mode::Filter(Box::new(Filter::new(&Spec { framing, ..*spec })))

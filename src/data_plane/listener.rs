@@ -91,7 +91,7 @@ pub fn serve(core: &Rc<Core>, fd: OwnedFd, peer: SocketAddr) {
         load.fetch_sub(1, Relaxed);
         return;
     }
-    match Socket::adopt(fd) {
+    match Socket::adopt(fd, peer) {
         Ok(socket) => {
             core.seat().held.fetch_add(1, Relaxed);
             monoio::spawn(connection::serve(Rc::clone(core), socket, peer, over > 0));

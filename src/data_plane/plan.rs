@@ -17,7 +17,7 @@ pub fn plan(core: &Core, exchange: &mut Exchange) {
     if !exchange.endpoint.is_inference() {
         return;
     }
-    let facts = request_facts(&exchange.outgoing.body);
+    let facts = request_facts(exchange.outgoing.body());
     let model = facts.model.map(decoded).unwrap_or_default();
     exchange.wants_stream = facts.stream.unwrap_or(exchange.endpoint.streams_by_default());
     exchange.include_usage = facts.include_usage;
@@ -34,7 +34,7 @@ pub fn plan(core: &Core, exchange: &mut Exchange) {
             exchange.think = Some(Box::new(spec));
         }
     } else if exchange.caching.is_some() {
-        exchange.wants_base64 = wants_base64(&exchange.outgoing.body);
+        exchange.wants_base64 = wants_base64(exchange.outgoing.body());
     }
     exchange.model = Some(model.into());
 }

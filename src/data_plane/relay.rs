@@ -118,7 +118,7 @@ pub async fn conclude(
         Err(failure) if !relay.head.is_empty() => Err(failure),
         Err(failure) => {
             account::warn(down.core, exchange, &failure);
-            end_cut(down, exchange, relay, failure.kind).await;
+            Box::pin(end_cut(down, exchange, relay, failure.kind)).await;
             Ok(Ending::Cut(failure.kind))
         }
     }
@@ -130,7 +130,7 @@ async fn run(
     channel: &Channel,
     relay: &mut Relay,
 ) -> Result<(), Failure> {
-    let limits = exchange.snapshot.limits;
+    let idle_us = exchange.snapshot.limits.idle_us;
     let heartbeat = exchange.snapshot.think.heartbeat_us;
     let mut readable = pin!(Armed::new(|| channel.socket.readable()));
     // Signs of life of our own must not make the upstream's silence look shorter.
@@ -138,14 +138,14 @@ async fn run(
     relay.last_write = heard;
     loop {
         if down.is_behind() {
-            down.timer.set((down.core.clock.now() + limits.idle_us).min(exchange.total_due));
+            down.timer.set((down.core.clock.now() + idle_us).min(exchange.total_due));
             down.flush().await.map_err(|interrupt| Failure::interrupted(interrupt, Kind::ClientStalled))?;
             heard = down.core.clock.now();
         }
         if relay.done {
             return Ok(());
         }
-        let idle_due = (heard + limits.idle_us).min(exchange.total_due);
+        let idle_due = (heard + idle_us).min(exchange.total_due);
         if !channel.has_plaintext() {
             let beat_due = relay.beat_due(heartbeat);
             down.timer.set(idle_due.min(beat_due));

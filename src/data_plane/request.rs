@@ -66,7 +66,7 @@ async fn run(down: &mut Downstream<'_>, exchange: &mut Exchange) -> Result<Endin
     } else {
         plan::plan(down.core, exchange);
     }
-    if exchange.outgoing.head.is_empty() {
+    if exchange.outgoing.is_empty() {
         // It was given to a flight of its own making, which always answers in the form that was asked for.
         return Err(Failure::of(Kind::Internal));
     }

@@ -6,8 +6,8 @@ use std::{
 };
 
 use super::{
-    channel::Channel, clock::Micros, core::Core, deadline::either, downstream::Interrupt, failure::Failure,
-    guard::Guard,
+    buffers::Buffers, channel::Channel, clock::Micros, core::Core, deadline::either, downstream::Interrupt,
+    failure::Failure, guard::Guard,
 };
 use crate::{
     base::error::Kind,
@@ -18,18 +18,50 @@ use crate::{
 };
 
 /// A request as it goes upstream.
+///
+/// It is held until the answer begins, which takes a model seconds; so it is as large as it must be, and in one piece,
+/// which one call sends.
 pub struct Outgoing {
-    pub head: Vec<u8>,
-    /// The body, as far as it was collected, without framing.
-    pub body: Vec<u8>,
+    /// The head, then the body as far as it was collected, without framing.
+    bytes: Vec<u8>,
+    head_len: usize,
     pub framing: Framing,
 }
 
 impl Outgoing {
-    /// Gives its buffers back; nothing will be sent again.
-    pub fn forget(&mut self, core: &Core) {
-        core.buffers.give(std::mem::take(&mut self.head));
-        core.buffers.give(std::mem::take(&mut self.body));
+    /// What there is nothing to send of.
+    #[must_use]
+    pub const fn nothing(framing: Framing) -> Self {
+        Self { bytes: Vec::new(), head_len: 0, framing }
+    }
+
+    /// A request whose body is still to come; `room`: as much of it as will be appended at once.
+    #[must_use]
+    pub fn with_head(stock: &Buffers, head: &[u8], framing: Framing, room: usize) -> Self {
+        let mut bytes = stock.take_small(head.len() + room);
+        bytes.extend_from_slice(head);
+        Self { bytes, head_len: head.len(), framing }
+    }
+
+    #[must_use]
+    pub fn body(&self) -> &[u8] {
+        &self.bytes[self.head_len..]
+    }
+
+    /// More of the body.
+    pub fn append(&mut self, piece: &[u8]) {
+        self.bytes.extend_from_slice(piece);
+    }
+
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    /// Gives its memory back; nothing will be sent again.
+    pub fn forget(&mut self, stock: &Buffers) {
+        stock.give(std::mem::take(&mut self.bytes));
+        self.head_len = 0;
     }
 }
 
@@ -72,8 +104,8 @@ pub async fn send(
 
 /// All in one call. Returns what the socket did not take.
 fn send_now(outgoing: &Outgoing, whole: bool, channel: &Channel) -> Result<Option<Vec<u8>>, Failure> {
-    let Outgoing { head, body, framing } = outgoing;
-    let chunked = *framing == Framing::Chunked;
+    let (head, body) = outgoing.bytes.split_at(outgoing.head_len);
+    let chunked = outgoing.framing == Framing::Chunked;
     let mut size = Vec::new();
     let mut tail: &[u8] = &[];
     if chunked {
@@ -87,7 +119,9 @@ fn send_now(outgoing: &Outgoing, whole: bool, channel: &Channel) -> Result<Optio
     }
     let slices = [IoSlice::new(head), IoSlice::new(&size), IoSlice::new(body), IoSlice::new(tail)];
     let total: usize = slices.iter().map(|slice| slice.len()).sum();
-    let taken = match channel.send_vectored(&slices) {
+    let sent =
+        if chunked { channel.send_vectored(&slices) } else { channel.send_vectored(&[IoSlice::new(&outgoing.bytes)]) };
+    let taken = match sent {
         Ok(taken) => taken,
         Err(error) if error.kind() == ErrorKind::WouldBlock => 0,
         Err(error) => return Err(lost(&error)),

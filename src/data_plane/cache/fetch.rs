@@ -183,7 +183,7 @@ async fn ask(pilot: &mut Pilot, errand: &mut Errand, channel: Channel) -> Result
         wait_for_followers(pilot, errand).await?;
         if answer.decoder.is_some() {
             // Nothing will be sent again.
-            errand.outgoing.forget(&pilot.core);
+            errand.outgoing.forget(&pilot.core.buffers);
             errand.charge.give_back();
             pilot.timer.set((pilot.core.clock.now() + limits.idle_us).min(errand.total_due));
         }

@@ -168,7 +168,7 @@ fn begin(down: &mut Downstream<'_>, exchange: &mut Exchange, head: &[u8]) -> Res
     let mut scratch = down.core.scratch.borrow_mut();
     let Scratch { write, think, .. } = &mut *scratch;
     write.clear();
-    let mut relay = heading::begin(down, exchange, &parsed, write);
+    let mut relay = heading::begin(down, exchange, &parsed, None, write);
     // The head leaves at once, unless it has to wait for the length of an edited body.
     if !relay.hold_head_if_collecting(head, write) {
         relay.piece(down, exchange, write, &[], false, think)?;

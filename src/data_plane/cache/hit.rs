@@ -127,7 +127,7 @@ fn begin(
     let mut scratch = down.core.scratch.borrow_mut();
     let Scratch { write, think, .. } = &mut *scratch;
     write.clear();
-    let mut relay = heading::begin(down, exchange, &parsed, write);
+    let mut relay = heading::begin(down, exchange, &parsed, None, write);
     relay.hold_head_if_collecting(head.as_bytes(), write);
     relay.piece(down, exchange, write, batch, last, think)?;
     Ok(relay)

@@ -109,7 +109,7 @@ fn found(down: &Downstream<'_>, exchange: &mut Exchange, hit: Hit, wish: &Wish, 
 /// Starts the leader and gives it the request. Whoever asked follows in the form that was asked for, so that it never
 /// has to ask again itself.
 fn take_off(core: Rc<Core>, exchange: &mut Exchange, leader: Leader) {
-    let empty = Outgoing { head: Vec::new(), body: Vec::new(), framing: exchange.outgoing.framing };
+    let empty = Outgoing::nothing(exchange.outgoing.framing);
     let errand = Errand {
         snapshot: Arc::clone(&exchange.snapshot),
         outgoing: std::mem::replace(&mut exchange.outgoing, empty),
@@ -135,7 +135,7 @@ fn fingerprint(
         kind,
         sampled: exchange.snapshot.cache.sampled,
     };
-    let body = &exchange.outgoing.body;
+    let body = exchange.outgoing.body();
     let make = |maker: &mut Fingerprinter| {
         let print = maker.fingerprint(&scope, body).ok()?;
         let inputs = if kind.family() == Family::Embed { maker.inputs(&scope, body) } else { Vec::new() };

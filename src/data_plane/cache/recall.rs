@@ -36,7 +36,7 @@ impl Known {
     }
 
     fn is(&self, exchange: &Exchange, caching: &Caching) -> bool {
-        *self.body == *exchange.outgoing.body
+        *self.body == *exchange.outgoing.body()
             && *self.tenant == *caching.tenant
             && self.endpoint == exchange.endpoint
             && self.think_header == exchange.think_header
@@ -67,7 +67,7 @@ pub struct Recall {
 impl Recall {
     /// The same request, if it is remembered.
     pub fn find(&mut self, exchange: &Exchange, caching: &Caching) -> Option<&mut Known> {
-        let hash = hash(&exchange.outgoing.body);
+        let hash = hash(exchange.outgoing.body());
         let slot = self.slots.get_mut(place(hash))?;
         slot.known.as_deref_mut().filter(|known| known.is(exchange, caching))
     }
@@ -81,7 +81,7 @@ impl Recall {
         entry: Bytes,
         finished: Finished,
     ) {
-        let hash = hash(&exchange.outgoing.body);
+        let hash = hash(exchange.outgoing.body());
         if self.slots.is_empty() {
             self.slots.resize_with(RECALL_SLOTS, Slot::default);
         }
@@ -95,7 +95,7 @@ impl Recall {
             endpoint: exchange.endpoint,
             think_header: exchange.think_header,
             tenant: caching.tenant.into(),
-            body: exchange.outgoing.body.as_slice().into(),
+            body: exchange.outgoing.body().into(),
             print,
             model: exchange.model.clone(),
             entry,

@@ -55,16 +55,16 @@ pub async fn tell(
         error::CONTENT_TYPE,
         told.len()
     );
-    let mut slots = slots();
-    let parsed = response::parse(plain.as_bytes(), Method::Post, &mut slots)?;
-    let parsed = parsed.ok_or_else(|| Failure::of(crate::base::error::Kind::Internal))?;
     // Errors hold no thinking.
     exchange.think = None;
     let (mut relay, result) = {
+        let mut slots = slots();
+        let parsed = response::parse(plain.as_bytes(), Method::Post, &mut slots)?;
+        let parsed = parsed.ok_or_else(|| Failure::of(crate::base::error::Kind::Internal))?;
         let mut scratch = down.core.scratch.borrow_mut();
         let Scratch { write, think, .. } = &mut *scratch;
         write.clear();
-        let mut relay = heading::begin(down, exchange, &parsed, write);
+        let mut relay = heading::begin(down, exchange, &parsed, None, write);
         let result = relay.piece(down, exchange, write, &told, true, think);
         (relay, result)
     };

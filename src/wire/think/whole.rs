@@ -1,5 +1,9 @@
 //! Bodies without a stream.
 
+use std::sync::LazyLock;
+
+use memchr::memmem::Finder;
+
 use super::filter::Filter;
 use super::out::Out;
 use super::{Policy, Spec, Start, StartOverride, Stats};
@@ -16,11 +20,14 @@ pub fn whole(spec: &Spec, body: &[u8], out: &mut Out) -> Stats {
     filter.stats()
 }
 
+/// Signs of members that hold thinking, or of their names in another spelling.
+static MEMBERS: LazyLock<[Finder<'static>; 3]> =
+    LazyLock::new(|| [Finder::new("\"reasoning"), Finder::new("thinking"), Finder::new("\\u00")]);
+
 /// A quick look: false means that [`whole`] would change nothing.
 #[must_use]
 pub fn may_need_edit(spec: &Spec, body: &[u8]) -> bool {
-    let has = |needle: &[u8]| memchr::memmem::find(body, needle).is_some();
-    let members = || has(b"\"reasoning") || has(b"thinking") || has(b"\\u00");
+    let members = || MEMBERS.iter().any(|sign| sign.find(body).is_some());
     let profile = &spec.profile;
     match spec.effective_policy() {
         Policy::Keep => false,
@@ -28,8 +35,8 @@ pub fn may_need_edit(spec: &Spec, body: &[u8]) -> bool {
         Policy::Strip | Policy::Separate => {
             spec.start == StartOverride::Inside
                 || profile.start == Start::Inside
-                || profile.at_start.find(body, 0).is_some()
-                || profile.text.find(body, 0).is_some()
+                || profile.at_start.occurs(body)
+                || profile.text.occurs(body)
                 || (spec.effective_policy() == Policy::Strip && members())
         }
     }
