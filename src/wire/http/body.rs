@@ -246,6 +246,18 @@ impl BodyDecoder {
                     None | Some(0) => (left as usize, State::DataCr),
                     Some(left) => (rest, State::Data { left }),
                 },
+                State::DataCr if buf[at..].starts_with(b"\r\n") => {
+                    self.state = State::Size { digits: 0, size: 0 };
+                    at += 2;
+                    continue;
+                }
+                State::Size { digits: 0, .. } if let Some((size, len)) = plain_size(&buf[at..]) => {
+                    self.line = 0;
+                    self.payload.checked_add(size).ok_or(self.fault())?;
+                    self.state = State::Data { left: size };
+                    at += len;
+                    continue;
+                }
                 _ => {
                     self.state = self.framing_byte(byte, at)?;
                     at += 1;
@@ -328,6 +340,21 @@ impl BodyDecoder {
         }
         Ok(next)
     }
+}
+
+/// A chunk-size line as all servers write it, whole and without an extension: the size, and the line's length. Others,
+/// and the last chunk's, are read byte by byte.
+fn plain_size(line: &[u8]) -> Option<(u64, usize)> {
+    const DIGITS_MAX: usize = 5;
+    let mut size = 0;
+    for (nth, byte) in line.iter().take(DIGITS_MAX + 1).enumerate() {
+        match byte {
+            b'0'..=b'9' | b'a'..=b'f' | b'A'..=b'F' if nth < DIGITS_MAX => size = size << 4 | hex(*byte),
+            b'\r' => return (size > 0 && line.get(nth + 1) == Some(&b'\n')).then_some((size, nth + 2)),
+            _ => return None,
+        }
+    }
+    None
 }
 
 const fn hex(byte: u8) -> u64 {
