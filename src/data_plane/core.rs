@@ -129,6 +129,8 @@ pub struct Core {
     pub flying: Cell<usize>,
     /// Requests that were answered from the cache, with their answers as they were written.
     pub recall: RefCell<Recall>,
+    /// The upstream with this identity refuses requests that ask for token counts.
+    pub counts_refused: Cell<Option<u64>>,
     /// Made when the first request of a gateway with a cache comes.
     fingerprinter: RefCell<Option<Fingerprinter>>,
 }
@@ -170,6 +172,7 @@ impl Core {
             sleepers: RefCell::default(),
             flying: Cell::new(0),
             recall: RefCell::default(),
+            counts_refused: Cell::new(None),
             fingerprinter: RefCell::default(),
         })
     }
@@ -189,6 +192,7 @@ impl Core {
     pub fn take_snapshot(&self, snapshot: Arc<Snapshot>) {
         self.verdicts.borrow_mut().clear();
         self.recall.borrow_mut().forget();
+        self.counts_refused.set(None);
         *self.snapshot.borrow_mut() = snapshot;
     }
 

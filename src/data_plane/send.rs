@@ -53,6 +53,24 @@ impl Outgoing {
         self.bytes.extend_from_slice(piece);
     }
 
+    /// Replaces `len` bytes of a body that is there as a whole, and corrects the length that the head announces.
+    pub fn splice(&mut self, at: usize, len: usize, with: &[u8]) {
+        let at = self.head_len + at;
+        self.bytes.splice(at..at + len, with.iter().copied());
+        if let Framing::Length(announced) = &mut self.framing {
+            const NAME: &[u8] = b"\r\nContent-Length: ";
+            *announced = (self.bytes.len() - self.head_len) as u64;
+            let head = &self.bytes[..self.head_len];
+            if let Some(name) = memchr::memmem::find(head, NAME) {
+                let start = name + NAME.len();
+                let end = start + memchr::memchr(b'\r', &head[start..]).unwrap_or(0);
+                let digits = announced.to_string();
+                self.head_len = self.head_len + digits.len() - (end - start);
+                self.bytes.splice(start..end, digits.into_bytes());
+            }
+        }
+    }
+
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.bytes.is_empty()

@@ -12,7 +12,7 @@ use std::{
 use bytes::Bytes;
 
 use super::{
-    batch,
+    batch, counts,
     flight::{End, Flight, Leader},
     follow::recorded,
 };
@@ -45,6 +45,8 @@ pub struct Errand {
     /// What its body has drawn of the core's budget.
     pub charge: Charge,
     pub total_due: Micros,
+    /// Where in the body to ask for token counts.
+    pub counts: Option<usize>,
 }
 
 /// Flies until the answer has ended or nobody wants it. A panic in here ends the flight for all its followers and
@@ -133,14 +135,34 @@ impl Guard for Pilot {
     }
 }
 
-/// Asks, and once more on a fresh connection if a kept one was dead. True: the answer's end was announced.
+/// Asks, and once more without the wish for counts if that was refused. True: the answer's end was announced.
 async fn call(pilot: &mut Pilot, mut errand: Errand) -> Result<bool, Failure> {
+    let Some(place) = errand.counts else {
+        return attempt(pilot, &mut errand).await?.ok_or(Failure::of(Kind::Internal));
+    };
+    counts::ask(&mut errand.outgoing, place);
+    if let Some(announced) = attempt(pilot, &mut errand).await? {
+        return Ok(announced);
+    }
+    counts::ask_no_more(&mut errand.outgoing, place);
+    errand.counts = None;
+    pilot.leader.give_up_counts();
+    pilot.core.meter.one(Metric::UpstreamRetries);
+    let announced = attempt(pilot, &mut errand).await?.ok_or(Failure::of(Kind::Internal))?;
+    if pilot.leader.flight.head().is_some_and(|head| head.status == 200) {
+        pilot.core.counts_refused.set(Some(errand.snapshot.upstream.identity));
+    }
+    Ok(announced)
+}
+
+/// Asks, and once more on a fresh connection if a kept one was dead. `None`: the wish for counts was refused.
+async fn attempt(pilot: &mut Pilot, errand: &mut Errand) -> Result<Option<bool>, Failure> {
     let snapshot = Arc::clone(&errand.snapshot);
     let upstream = &snapshot.upstream;
     let core = Rc::clone(&pilot.core);
     if let Some(channel) = core.pool.lease(upstream.identity, core.clock.now()) {
         core.meter.one(Metric::UpstreamReused);
-        match ask(pilot, &mut errand, channel).await {
+        match ask(pilot, errand, channel).await {
             Err(failure) if failure.kind == Kind::UpstreamClosed && pilot.leader.flight.head().is_none() => {
                 core.meter.one(Metric::UpstreamStale);
                 core.meter.one(Metric::UpstreamRetries);
@@ -149,10 +171,10 @@ async fn call(pilot: &mut Pilot, mut errand: Errand) -> Result<bool, Failure> {
         }
     }
     let channel = connect::connect(pilot, upstream, &snapshot.limits, errand.total_due).await?;
-    ask(pilot, &mut errand, channel).await
+    ask(pilot, errand, channel).await
 }
 
-async fn ask(pilot: &mut Pilot, errand: &mut Errand, channel: Channel) -> Result<bool, Failure> {
+async fn ask(pilot: &mut Pilot, errand: &mut Errand, channel: Channel) -> Result<Option<bool>, Failure> {
     let limits = errand.snapshot.limits;
     pilot.core.meter.one(Metric::UpstreamAttempts);
     let pace = Pace { idle_us: limits.idle_us, total_due: errand.total_due };
@@ -163,7 +185,7 @@ async fn ask(pilot: &mut Pilot, errand: &mut Errand, channel: Channel) -> Result
         Err(Stopped::Failed(failure)) => return Err(failure),
     };
     pilot.timer.set((pilot.core.clock.now() + limits.first_byte_us).min(errand.total_due));
-    let mut answer = Answer::default();
+    let mut answer = Answer { asks_counts: errand.counts.is_some(), ..Answer::default() };
     loop {
         let reading_body = answer.decoder.is_some();
         if !channel.has_plaintext() {
@@ -178,7 +200,10 @@ async fn ask(pilot: &mut Pilot, errand: &mut Errand, channel: Channel) -> Result
             if answer.reusable && all_sent {
                 keep(&pilot.core, errand, channel, answer.idle_hint_s);
             }
-            return Ok(announced);
+            return Ok(Some(announced));
+        }
+        if answer.is_refused {
+            return Ok(None);
         }
         wait_for_followers(pilot, errand).await?;
         if answer.decoder.is_some() {
@@ -224,6 +249,9 @@ struct Answer {
     announced: bool,
     reusable: bool,
     idle_hint_s: Option<u32>,
+    /// The request says something that the client did not, and this answer may be about that.
+    asks_counts: bool,
+    is_refused: bool,
 }
 
 impl Answer {
@@ -275,6 +303,10 @@ impl Answer {
                 .map_err(|kind| Failure::with(kind, "its head is not valid HTTP"))?;
             let Some(head) = parsed else { return Ok(None) };
             let end = head.len;
+            if self.asks_counts && counts::is_refusal(head.status) {
+                self.is_refused = true;
+                return Ok(None);
+            }
             if !head.is_informational() {
                 self.decoder = Some(BodyDecoder::response(head.framing));
                 self.announced = head.framing != Framing::UntilClose;

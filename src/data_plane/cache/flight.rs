@@ -5,6 +5,7 @@
 //! where somebody sleeps.
 
 use std::{
+    rc::Rc,
     sync::{
         Arc, OnceLock,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence},
@@ -104,6 +105,12 @@ impl Form {
     pub fn tells_usage(&self) -> bool {
         self.usage || !self.stream || !self.kind.is_openai()
     }
+
+    /// The same, with the counts that it leaves out.
+    #[must_use]
+    pub const fn counted(self) -> Self {
+        Self { usage: true, ..self }
+    }
 }
 
 /// The upstream's head, as it came.
@@ -124,8 +131,10 @@ pub struct Flight {
     /// Names it on the cores.
     pub id: u64,
     pub print: Fingerprint,
-    /// What whoever asked first wanted, so the form of the pieces.
-    pub form: Form,
+    /// The form of the pieces: what whoever asked first wanted, and the counts.
+    asked: Form,
+    /// The upstream would not answer with the counts that only we asked for.
+    uncounted: AtomicBool,
     /// The texts of a batch to embed, which are kept one by one.
     pub inputs: Box<[Input]>,
     /// The leader's core.
@@ -147,14 +156,15 @@ pub struct Flight {
 }
 
 impl Flight {
-    /// A flight whose first follower is the caller's.
+    /// A flight that brings pieces of the form `asked`.
     #[must_use]
-    pub fn new(core: &Core, wish: &Wish, finishes: bool) -> (Arc<Self>, Leader) {
+    pub fn new(core: &Core, wish: &Wish, asked: Form, finishes: bool) -> (Arc<Self>, Leader) {
         let first = Piece::new(Box::default());
         let flight = Arc::new(Self {
             id: core.new_id(),
             print: wish.print,
-            form: wish.form,
+            asked,
+            uncounted: AtomicBool::new(false),
             inputs: wish.inputs.clone(),
             home: core.index,
             head: OnceLock::new(),
@@ -173,12 +183,18 @@ impl Flight {
 
     /// Begins to follow, from the start. `None`: it is too late for that.
     #[must_use]
-    pub fn follow(self: &Arc<Self>) -> Option<Follower> {
-        let at = self.first.load_full()?;
+    pub fn follow(self: &Arc<Self>, core: &Core) -> Option<Follower> {
+        let (at, core) = (self.first.load_full()?, core.own()?);
         let more = |followers: usize| (followers != ABANDONED).then_some(followers + 1);
         self.followers.fetch_update(Ordering::AcqRel, Ordering::Acquire, more).ok()?;
         self.joined.fetch_add(1, Ordering::Relaxed);
-        Some(Follower { flight: Arc::clone(self), at, taken: 0 })
+        Some(Follower { flight: Arc::clone(self), core, at, taken: 0 })
+    }
+
+    /// The form of the pieces; sure once there is a head.
+    #[must_use]
+    pub fn form(&self) -> Form {
+        Form { usage: self.asked.usage && !self.uncounted.load(Ordering::Acquire), ..self.asked }
     }
 
     #[must_use]
@@ -206,7 +222,7 @@ impl Flight {
     /// [`Self::is_joinable`], and what comes is enough for this wish: counts that nobody asked for will not come.
     #[must_use]
     pub fn serves(&self, wish: &Wish) -> bool {
-        self.is_joinable() && (self.form.tells_usage() || !wish.form.tells_usage())
+        self.is_joinable() && (self.form().tells_usage() || !wish.form.tells_usage())
     }
 
     /// The last follower has left, and with it the reason to go on. Without followers only the cache is one, and an
@@ -295,6 +311,11 @@ pub struct Leader {
 }
 
 impl Leader {
+    /// The counts that only we asked for will not come. Only while there is no head.
+    pub fn give_up_counts(&self) {
+        self.flight.uncounted.store(true, Ordering::Release);
+    }
+
     pub fn publish_head(&self, core: &Core, status: u16, bytes: &[u8]) {
         // There is one leader and it comes here once.
         let _ = self.flight.head.set(Head { bytes: bytes.into(), status });
@@ -326,9 +347,10 @@ impl Leader {
     }
 }
 
-/// One who reads.
+/// One who reads. Stops to when dropped.
 pub struct Follower {
     pub flight: Arc<Flight>,
+    core: Rc<Core>,
     at: Arc<Piece>,
     taken: u64,
 }
@@ -353,7 +375,7 @@ impl Follower {
     }
 
     /// Goes on behind a piece that was peeked.
-    pub fn advance(&mut self, core: &Core, piece: Arc<Piece>) {
+    pub fn advance(&mut self, piece: Arc<Piece>) {
         self.taken += piece.bytes.len() as u64;
         self.at = piece;
         let before = self.flight.taken.fetch_max(self.taken, Ordering::AcqRel);
@@ -362,7 +384,7 @@ impl Follower {
         if published.saturating_sub(before) > FLIGHT_LAG_BYTES_MAX
             && published.saturating_sub(self.taken) <= FLIGHT_LAG_BYTES_MAX
         {
-            self.flight.wake(core, self.flight.home);
+            self.flight.wake(&self.core, self.flight.home);
         }
     }
 
@@ -373,27 +395,30 @@ impl Follower {
     }
 
     /// Ready when [`Self::peek`] has something (`body`), or when there is a head or an end.
-    pub fn poll_news(&self, core: &Core, cx: &Context<'_>, body: bool) -> Poll<()> {
+    pub fn poll_news(&self, cx: &Context<'_>, body: bool) -> Poll<()> {
         let news =
             || if body { self.peek().is_some() } else { self.flight.head().is_some() || self.flight.end().is_some() };
         if news() {
             return Poll::Ready(());
         }
-        core.sleep_on_flight(self.flight.id, cx.waker());
-        self.flight.sleeping[core.index].store(true, Ordering::Release);
+        self.core.sleep_on_flight(self.flight.id, cx.waker());
+        self.flight.sleeping[self.core.index].store(true, Ordering::Release);
         fence(Ordering::SeqCst);
         if news() { Poll::Ready(()) } else { Poll::Pending }
     }
+}
 
-    /// Stops following. The last one to do so leaves the flight to its fate. One that has ended stays open to others
-    /// until its answer is in the cache.
-    pub fn leave(self, core: &Core) {
+impl Drop for Follower {
+    /// The last one to leave leaves the flight to its fate. One that has ended stays open to others until its answer is in
+    /// the cache.
+    fn drop(&mut self) {
         let flight = &self.flight;
         let none = if flight.finishes || flight.end().is_some() { 0 } else { ABANDONED };
         let fewer = |followers: usize| Some(if followers <= 1 { none } else { followers - 1 });
         let before = flight.followers.fetch_update(Ordering::AcqRel, Ordering::Acquire, fewer);
         if before == Ok(1) && flight.end().is_none() {
-            flight.wake(core, flight.home);
+            flight.wake(&self.core, flight.home);
         }
+        self.core.forget_flight(flight.id);
     }
 }

@@ -42,17 +42,11 @@ pub enum Followed {
 pub async fn follow(
     down: &mut Downstream<'_>,
     exchange: &mut Exchange,
-    follower: Follower,
+    mut follower: Follower,
     kind: Kind,
 ) -> Result<Followed, Failure> {
-    let core = down.core;
-    let mut follower = follower;
-    let _follows = Raised::new(&core.meter, Metric::CacheFollowers);
-    let followed = run(down, exchange, &mut follower, kind).await;
-    let id = follower.flight.id;
-    follower.leave(core);
-    core.forget_flight(id);
-    followed
+    let _follows = Raised::new(&down.core.meter, Metric::CacheFollowers);
+    run(down, exchange, &mut follower, kind).await
 }
 
 async fn run(
@@ -73,8 +67,9 @@ async fn run(
     }
     let Some(head) = flight.head() else { return Err(Failure::of(Fault::Internal)) };
     let wanted = Form::wanted(exchange, kind);
-    let strain = flight.form.is_but_for_usage(&wanted).then(Strain::default);
-    if flight.form == wanted || (flight.form.kind == kind && head.status != 200) || strain.is_some() {
+    let form = flight.form();
+    let strain = form.is_but_for_usage(&wanted).then(Strain::default);
+    if form == wanted || (form.kind == kind && head.status != 200) || strain.is_some() {
         return live(down, exchange, follower, &head.bytes, strain).await.map(Followed::Ended);
     }
     // Another form is wanted, which can only be made of the whole.
@@ -101,7 +96,7 @@ pub fn recorded(flight: &Flight, tool_calls: bool) -> Option<Answer<'static>> {
         Media::Ndjson => Framing::Ndjson,
         _ => Framing::Json,
     };
-    let mut recorder = Recorder::new(flight.form.kind, framing, head.status, tool_calls);
+    let mut recorder = Recorder::new(flight.form().kind, framing, head.status, tool_calls);
     for piece in flight.log() {
         recorder.feed(&piece.bytes);
         if recorder.given_up().is_some() {
@@ -109,7 +104,7 @@ pub fn recorded(flight: &Flight, tool_calls: bool) -> Option<Answer<'static>> {
         }
     }
     let mut answer = recorder.finish(if *announced { answer::End::Whole } else { answer::End::Closed }).ok()?;
-    if answer.usage.is_none() && (framing == Framing::Json || flight.form.tells_usage()) {
+    if answer.usage.is_none() && (framing == Framing::Json || flight.form().tells_usage()) {
         // It was asked for, and there is none: asking again would not help.
         answer.usage = Some(Usage::default());
     }
@@ -129,7 +124,7 @@ fn media(head: &[u8]) -> Media {
 async fn wait(down: &mut Downstream<'_>, exchange: &Exchange, follower: &Follower, body: bool) -> Result<(), Failure> {
     let core = down.core;
     down.timer.set(exchange.total_due);
-    let mut news = pin!(poll_fn(|cx| follower.poll_news(core, cx, body)));
+    let mut news = pin!(poll_fn(|cx| follower.poll_news(cx, body)));
     let waited = down.until(news.as_mut()).await;
     waited.map_err(|interrupt| late(core, exchange.total_due, interrupt, Fault::TotalTimeout))
 }
@@ -137,7 +132,7 @@ async fn wait(down: &mut Downstream<'_>, exchange: &Exchange, follower: &Followe
 /// Reads along without keeping anything, so that the leader goes on.
 async fn wait_for_end(down: &mut Downstream<'_>, exchange: &Exchange, follower: &mut Follower) -> Result<(), Failure> {
     while let Some(News::Piece(piece)) = follower.peek() {
-        follower.advance(down.core, piece);
+        follower.advance(piece);
     }
     if follower.flight.end().is_some() {
         return Ok(());
@@ -204,7 +199,7 @@ async fn pass_on(
         }
         let beat_due = relay.beat_due(heartbeat);
         down.timer.set(idle_due.min(beat_due));
-        let mut news = pin!(poll_fn(|cx| follower.poll_news(core, cx, true)));
+        let mut news = pin!(poll_fn(|cx| follower.poll_news(cx, true)));
         match down.until(news.as_mut()).await {
             Ok(()) => {}
             Err(Interrupt::Due) if beat_due <= core.clock.now() && beat_due < idle_due => relay.beat(down)?,
@@ -249,7 +244,7 @@ fn pass_some(
                     read[filled..filled + len].copy_from_slice(&piece.bytes);
                     filled += len;
                 }
-                follower.advance(core, piece);
+                follower.advance(piece);
             }
             Some(News::End) => break true,
             None => break false,

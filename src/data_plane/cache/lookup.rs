@@ -4,6 +4,7 @@ use std::{pin::Pin, rc::Rc, sync::Arc};
 
 use super::{
     batch::Collected,
+    counts,
     fetch::{Errand, fly},
     flight::{End, Follower, Form, Leader, Wish},
     registry::Boarded,
@@ -68,7 +69,9 @@ pub async fn lookup(down: &mut Downstream<'_>, exchange: &mut Exchange) -> Resul
     } else if let Some(hit) = stored(down, exchange, &answers, &wish).await?.filter(|hit| serves(hit, form)) {
         return Ok(found(down, exchange, hit, &wish, caching));
     }
-    match core.shared.flights.board(core, &wish, exchange.snapshot.cache.finishes) {
+    let counts = counts::place(core, exchange, form);
+    let asked = if counts.is_some() { form.counted() } else { form };
+    match core.shared.flights.board(core, &wish, asked, exchange.snapshot.cache.finishes) {
         Some(Boarded::Joined(follower)) => {
             core.meter.one(Metric::CacheJoined);
             exchange.cache_says = Some(Outcome::Hit { tier: Tier::Flight, age: 0, ttl: 0 });
@@ -81,13 +84,13 @@ pub async fn lookup(down: &mut Downstream<'_>, exchange: &mut Exchange) -> Resul
             {
                 leader.flight.finish(core, End::Moot);
                 core.shared.flights.remove(&leader.flight);
-                follower.leave(core);
+                drop(follower);
                 return Ok(found(down, exchange, hit, &wish, caching));
             }
             core.meter.one(Metric::CacheMissed);
             exchange.cache_says =
                 Some(if caching.no_cache { Outcome::Request } else { Outcome::Miss { stored: true } });
-            take_off(own, exchange, leader);
+            take_off(own, exchange, leader, counts);
             Ok(Found::Flying(follower, kind))
         }
         None => Ok(Found::Nowhere),
@@ -108,13 +111,14 @@ fn found(down: &Downstream<'_>, exchange: &mut Exchange, hit: Hit, wish: &Wish, 
 
 /// Starts the leader and gives it the request. Whoever asked follows in the form that was asked for, so that it never
 /// has to ask again itself.
-fn take_off(core: Rc<Core>, exchange: &mut Exchange, leader: Leader) {
+fn take_off(core: Rc<Core>, exchange: &mut Exchange, leader: Leader, counts: Option<usize>) {
     let empty = Outgoing::nothing(exchange.outgoing.framing);
     let errand = Errand {
         snapshot: Arc::clone(&exchange.snapshot),
         outgoing: std::mem::replace(&mut exchange.outgoing, empty),
         charge: std::mem::replace(&mut exchange.charge, core.budget.open()),
         total_due: exchange.total_due,
+        counts,
     };
     exchange.attempts += 1;
     monoio::spawn(fly(core, leader, errand));

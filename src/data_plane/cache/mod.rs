@@ -5,6 +5,7 @@
 //! the client that came first may leave, a slow one slows nobody, and identical questions cost one call.
 
 mod batch;
+mod counts;
 pub mod fetch;
 pub mod flight;
 pub mod follow;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arc_swap::{ArcSwapOption, Guard};
 
-use super::flight::{Flight, Follower, Leader, Wish};
+use super::flight::{Flight, Follower, Form, Leader, Wish};
 use crate::{
     base::bounds::FLIGHT_CHAINS,
     data_plane::core::{Core, Shared},
@@ -32,22 +32,22 @@ impl Default for Registry {
 }
 
 impl Registry {
-    /// Joins the flight of this fingerprint, or opens one.
+    /// Joins the flight of this fingerprint, or opens one whose pieces have the form `asked`.
     #[must_use]
-    pub fn board(&self, core: &Core, wish: &Wish, finishes: bool) -> Option<Boarded> {
+    pub fn board(&self, core: &Core, wish: &Wish, asked: Form, finishes: bool) -> Option<Boarded> {
         let chain = self.chain(wish.print);
         let mut opened = None;
         loop {
             let now = chain.load();
             let standing = flights(&now).find(|flight| flight.print == wish.print && flight.serves(wish));
-            if let Some(follower) = standing.and_then(Flight::follow) {
+            if let Some(follower) = standing.and_then(|flight| flight.follow(core)) {
                 return Some(Boarded::Joined(follower));
             }
             let (follower, leader) = match opened.take() {
                 Some(opened) => opened,
                 None => {
-                    let (flight, leader) = Flight::new(core, wish, finishes);
-                    (flight.follow()?, leader)
+                    let (flight, leader) = Flight::new(core, wish, asked, finishes);
+                    (flight.follow(core)?, leader)
                 }
             };
             // One flight for a fingerprint: whoever stands there cannot serve us.

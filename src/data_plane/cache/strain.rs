@@ -5,41 +5,81 @@ use serde::{Deserialize, de::IgnoredAny};
 
 use crate::base::bounds::EVENT_BYTES_MAX;
 
-/// Holds back at most one unfinished event.
+/// Holds back at most one unfinished event, and that only as long as it may be such a one.
 #[derive(Default)]
 pub struct Strain {
     held: Vec<u8>,
+    /// The event under way is passed on.
+    released: bool,
+    line: Line,
+}
+
+/// What the line under way holds so far.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Line {
+    #[default]
+    Nothing,
+    /// A CR and nothing else.
+    Cr,
+    Something,
 }
 
 impl Strain {
-    /// Appends to `out` what of the stream is whole; `last`: nothing follows.
-    pub fn feed(&mut self, bytes: &[u8], last: bool, out: &mut Vec<u8>) {
-        self.held.extend_from_slice(bytes);
-        let mut at = 0;
-        while let Some(length) = event_end(&self.held[at..]) {
-            let event = &self.held[at..at + length];
-            if !is_counts(event) {
+    /// Appends to `out` what may be passed on; `last`: nothing follows.
+    pub fn feed(&mut self, mut bytes: &[u8], last: bool, out: &mut Vec<u8>) {
+        while !bytes.is_empty() {
+            let (length, ended) = self.event_end(bytes);
+            let (event, rest) = bytes.split_at(length);
+            bytes = rest;
+            if self.released {
                 out.extend_from_slice(event);
+                self.released = !ended;
+            } else if ended && self.held.is_empty() {
+                if !is_counts(event) {
+                    out.extend_from_slice(event);
+                }
+            } else {
+                self.held.extend_from_slice(event);
+                if ended && is_counts(&self.held) {
+                    self.held.clear();
+                } else if ended || has_choices(&self.held) || self.held.len() > EVENT_BYTES_MAX {
+                    out.append(&mut self.held);
+                    self.released = !ended;
+                }
             }
-            at += length;
         }
-        self.held.drain(..at);
-        if last || self.held.len() > EVENT_BYTES_MAX {
+        if last {
             out.append(&mut self.held);
         }
     }
+
+    /// How much of `bytes` belongs to the event under way, and whether it ends there.
+    fn event_end(&mut self, bytes: &[u8]) -> (usize, bool) {
+        let mut start = 0;
+        for at in memchr::memchr_iter(b'\n', bytes) {
+            self.note(&bytes[start..at]);
+            start = at + 1;
+            if std::mem::take(&mut self.line) != Line::Something {
+                return (start, true);
+            }
+        }
+        self.note(&bytes[start..]);
+        (bytes.len(), false)
+    }
+
+    fn note(&mut self, part: &[u8]) {
+        self.line = match (self.line, part) {
+            (line, []) => line,
+            (Line::Nothing, b"\r") => Line::Cr,
+            _ => Line::Something,
+        };
+    }
 }
 
-/// How long the first event is, its blank line included.
-fn event_end(bytes: &[u8]) -> Option<usize> {
-    let mut line = 0;
-    for at in memchr::memchr_iter(b'\n', bytes) {
-        if matches!(&bytes[line..at], b"" | b"\r") {
-            return Some(at + 1);
-        }
-        line = at + 1;
-    }
-    None
+/// The start of an event that shows something: no need to wait for its end.
+fn has_choices(start: &[u8]) -> bool {
+    let has = |sign: &[u8]| memchr::memmem::find(start, sign).is_some();
+    has(br#""choices":[{"#) || has(br#""choices": [{"#)
 }
 
 fn is_counts(event: &[u8]) -> bool {
@@ -80,6 +120,18 @@ mod tests {
             strain.feed(&stream.as_bytes()[..cut], false, &mut out);
             strain.feed(&stream.as_bytes()[cut..], true, &mut out);
             assert_eq!(String::from_utf8_lossy(&out), others.concat(), "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn what_shows_something_is_not_held_back() {
+        let event = "data: {\"id\":\"x\",\"choices\":[{\"delta\":{\"content\":\"hello\"}}]}\n\ndata: {\"choices\":[],\"usage\":{}}\n\n";
+        let (mut strain, mut shown) = (Strain::default(), Vec::new());
+        for (at, byte) in event.bytes().enumerate() {
+            strain.feed(&[byte], false, &mut shown);
+            let begun = event.find("[{").unwrap_or(0) + 1;
+            let end = event.find("\n\n").unwrap_or(0) + 2;
+            assert_eq!(shown.len(), if at < begun { 0 } else { (at + 1).min(end) }, "{at}");
         }
     }
 }

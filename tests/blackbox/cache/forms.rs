@@ -3,16 +3,19 @@
 use serde_json::{Value, json};
 
 use crate::both_drivers;
-use crate::support::{After, Io, Upstream, chunk, json_reply, stream_head};
+use crate::support::{After, Io, Upstream, chunk, eventually, json_reply, stream_head};
 
-use super::{CHAT, OLLAMA, Told, begin, cached, event, question, told, wait_until_quiet, wait_until_stored};
+use super::{CHAT, OLLAMA, Told, begin, cached, event, question, told, wait_until_stored};
 
 both_drivers![
     text_is_the_same_in_every_form,
     calls_are_the_same_in_every_form,
     joiners_get_it_in_their_own_form,
     usage_is_sent_to_who_asked,
-    who_wants_usage_does_not_wait_for_who_does_not
+    counts_are_asked_for_so_that_one_entry_serves_all,
+    a_server_that_refuses_counts_is_asked_without,
+    a_refusal_for_another_reason_is_passed_on,
+    who_wants_usage_joins_who_does_not
 ];
 
 const TEXT: &str = "Grüße, \"Welt\" 🦀\n\ttab \\ slash / \u{7f} and <b>more</b> than one event can hold, so that it is cut into several on its \
@@ -189,49 +192,94 @@ fn usage_is_sent_to_who_asked(io: Io) {
     let hit = gateway.post(CHAT, &without);
     assert!(hit.field("age").is_some() && !hit.text().contains("usage"), "{}", hit.text());
     assert_eq!(upstream.requests().len(), 1);
-    // Recorded without: an upstream is asked again rather than made up.
-    let count = std::sync::atomic::AtomicUsize::new(0);
-    let silent = Upstream::start(move |conn, request| {
-        count.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
-        let asked = String::from_utf8_lossy(&request.body).contains("include_usage");
+}
+
+/// Streams one text, and the counts if they are asked for; `refuses` those that ask.
+fn on_request(refuses: fn(&str) -> bool) -> Upstream {
+    Upstream::start(move |conn, request| {
+        let body = String::from_utf8_lossy(&request.body).into_owned();
+        if refuses(&body) {
+            conn.send(json_reply(400, r#"{"error":{"message":"no","type":"invalid_request_error"}}"#));
+            return After::Keep;
+        }
         conn.send(stream_head("text/event-stream"));
         conn.send(chunk(event(&json!({"content": "x"}), None)));
         conn.send(chunk(event(&json!({}), Some("stop"))));
-        if asked {
-            conn.send(chunk("data: {\"choices\":[],\"usage\":{\"prompt_tokens\":11,\"completion_tokens\":7,\"total_tokens\":18}}\n\n"));
+        if body.contains("include_usage") {
+            let usage = json!({"prompt_tokens": 11, "completion_tokens": 7, "total_tokens": 18});
+            conn.send(chunk(format!("data: {}\n\n", json!({"choices": [], "usage": usage}))));
         }
         conn.send(chunk("data: [DONE]\n\n"));
         conn.send(b"0\r\n\r\n");
         After::Keep
-    });
-    let gateway = cached(io, &silent).start();
-    gateway.post(CHAT, &without);
-    wait_until_stored(&gateway, 1);
-    assert!(gateway.post(CHAT, &without).field("age").is_some());
-    assert_eq!(told(&gateway.post(CHAT, &with)).usage, Some((11, 7)));
-    wait_until_stored(&gateway, 2);
-    wait_until_quiet(&gateway);
-    for body in [&with, &without] {
-        assert!(gateway.post(CHAT, body).field("age").is_some(), "now it serves both");
-    }
-    assert_eq!(silent.requests().len(), 2);
+    })
 }
 
-fn who_wants_usage_does_not_wait_for_who_does_not(io: Io) {
+fn counts_are_asked_for_so_that_one_entry_serves_all(io: Io) {
+    let upstream = on_request(|_| false);
+    let gateway = cached(io, &upstream).start();
+    let first = gateway.post(CHAT, &question("q", true));
+    assert!(told(&first).ended && !first.text().contains("usage"), "{}", first.text());
+    wait_until_stored(&gateway, 1);
+    for body in [ask(FORMS[0], "q"), question("q", false)] {
+        let hit = gateway.post(CHAT, &body);
+        assert_eq!((hit.field("age").is_some(), told(&hit).usage), (true, Some((11, 7))));
+    }
+    let sent = upstream.requests();
+    assert_eq!(sent.len(), 1);
+    let body: Value = serde_json::from_slice(&sent[0].body).unwrap();
+    let mut original: Value = serde_json::from_str(&question("q", true)).unwrap();
+    original["stream_options"] = json!({"include_usage": true});
+    assert_eq!(body, original, "nothing else was changed");
+    // Whoever has said something about it is not overruled.
+    let mut decided: Value = serde_json::from_str(&question("other", true)).unwrap();
+    decided["stream_options"] = json!({"include_usage": false});
+    gateway.post(CHAT, &decided.to_string());
+    assert_eq!(upstream.requests()[1].body, decided.to_string().as_bytes());
+}
+
+fn a_server_that_refuses_counts_is_asked_without(io: Io) {
+    let upstream = on_request(|body| body.contains("stream_options"));
+    let gateway = cached(io, &upstream).workers(1).start();
+    for number in 0..3 {
+        let body = question(&format!("q{number}"), true);
+        let reply = gateway.post(CHAT, &body);
+        assert_eq!((reply.status, told(&reply).text.as_str()), (200, "x"));
+        wait_until_stored(&gateway, number + 1);
+        assert!(gateway.post(CHAT, &body).field("age").is_some());
+    }
+    let sent = upstream.requests();
+    // Learned at the first.
+    assert_eq!(sent.len(), 4);
+    assert_eq!(sent[1].body, question("q0", true).as_bytes());
+    assert_eq!(sent[3].body, question("q2", true).as_bytes());
+    // What was kept says nothing of tokens, so who wants to know asks; a refusal of what a client asked is its own.
+    assert_eq!(gateway.post(CHAT, &ask(FORMS[0], "q0")).status, 400);
+}
+
+fn a_refusal_for_another_reason_is_passed_on(io: Io) {
+    let upstream = on_request(|_| true);
+    let gateway = cached(io, &upstream).workers(1).start();
+    for number in 1..=2 {
+        let reply = gateway.post(CHAT, &question(&format!("q{number}"), true));
+        assert_eq!(reply.status, 400);
+        assert!(reply.text().contains("\"no\""), "{}", reply.text());
+        // Nothing was learned from it.
+        assert_eq!(upstream.requests().len(), 2 * number);
+    }
+}
+
+fn who_wants_usage_joins_who_does_not(io: Io) {
     let gate = super::joins::Gate::default();
     let open = gate.clone();
-    let upstream = Upstream::start(move |conn, request| {
-        let usage = String::from_utf8_lossy(&request.body).contains("include_usage");
+    let upstream = Upstream::start(move |conn, _| {
         conn.send(stream_head("text/event-stream"));
         conn.send(chunk(event(&json!({"content": "half"}), None)));
-        if !usage {
-            open.wait(1);
-        }
+        open.wait(1);
         conn.send(chunk(event(&json!({}), Some("stop"))));
-        if usage {
-            let usage = json!({"prompt_tokens": 11, "completion_tokens": 7, "total_tokens": 18});
-            conn.send(chunk(format!("data: {}\n\n", json!({"choices": [], "usage": usage}))));
-        }
+        conn.send(chunk(
+            "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":11,\"completion_tokens\":7,\"total_tokens\":18}}\n\n",
+        ));
         conn.send(chunk("data: [DONE]\n\n"));
         conn.send(b"0\r\n\r\n");
         After::Keep
@@ -239,12 +287,11 @@ fn who_wants_usage_does_not_wait_for_who_does_not(io: Io) {
     let gateway = cached(io, &upstream).start();
     let mut first = begin(&gateway, CHAT, &question("q", true));
     upstream.wait_for_requests(1);
-    // The first still hangs; this one gets its answer, and the cache the better entry.
-    assert_eq!(told(&gateway.post(CHAT, &ask(FORMS[0], "q"))).usage, Some((11, 7)));
-    wait_until_stored(&gateway, 1);
+    let mut second = begin(&gateway, CHAT, &ask(FORMS[0], "q"));
+    eventually("the second has joined", || super::lookups(&gateway, "joined") == 1.0);
     gate.open(1);
-    assert!(told(&first.reply()).ended);
-    wait_until_quiet(&gateway);
-    assert!(gateway.post(CHAT, &ask(FORMS[1], "q")).field("age").is_some());
-    assert_eq!(upstream.requests().len(), 2);
+    assert_eq!(told(&second.reply()).usage, Some((11, 7)));
+    let first = first.reply();
+    assert!(told(&first).ended && !first.text().contains("usage"), "{}", first.text());
+    assert_eq!(upstream.requests().len(), 1);
 }
