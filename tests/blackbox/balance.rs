@@ -9,7 +9,7 @@ both_drivers![two_connections_use_two_cores, eight_connections_use_two_cores_eve
 
 /// How often each thread has gone to sleep by its own will: once or twice for each request it handles, however busy the
 /// machine is, which can't be said of the time it takes.
-fn naps(gateway: &Gateway) -> BTreeMap<String, u64> {
+pub fn naps(gateway: &Gateway) -> BTreeMap<String, u64> {
     let tasks = std::fs::read_dir(format!("/proc/{}/task", gateway.pid())).unwrap();
     let count = |task: std::io::Result<std::fs::DirEntry>| {
         let task = task.ok()?;

@@ -15,6 +15,7 @@ both_drivers![
     a_refresh_is_not_undone_by_an_older_answer,
     many_hits_on_one_connection,
     a_restart_forgets_nothing,
+    what_is_too_old_is_asked_for_again,
     secrets_of_requests_and_upstreams_are_not_kept,
     only_a_temperature_of_zero_where_that_is_wanted,
     without_the_option_there_is_no_cache,
@@ -159,6 +160,30 @@ fn a_restart_forgets_nothing(io: Io) {
     assert_eq!(upstream.requests().len(), 20);
     assert!(lookups(&gateway, "disk") >= 10.0);
     assert_eq!(gateway.metric("thinkgate_cache_recovered_entries", &[]), 20.0);
+}
+
+fn what_is_too_old_is_asked_for_again(io: Io) {
+    let upstream = counting();
+    let gateway = cached(io, &upstream).arg("--cache-ttl").arg("30s").start();
+    let begun = std::time::Instant::now();
+    for stream in [false, true] {
+        gateway.post(CHAT, &question("q", stream));
+        wait_until_stored(&gateway, 1);
+    }
+    let first = gateway.post(CHAT, &question("q", false));
+    assert!(is_hit(&first) && told(&first).text == "answer 0", "{:?}", first.fields);
+    // One that is alive is served as long as it is; asking for it does not make it younger.
+    while begun.elapsed() < std::time::Duration::from_secs(28) {
+        std::thread::sleep(std::time::Duration::from_secs(3));
+        let hit = gateway.post(CHAT, &question("q", true));
+        assert!(told(&hit).text == "answer 0" || begun.elapsed().as_secs() >= 29, "{:?}", hit.fields);
+    }
+    std::thread::sleep(std::time::Duration::from_millis(31_500).saturating_sub(begun.elapsed()));
+    for stream in [true, false] {
+        let reply = gateway.post(CHAT, &question("q", stream));
+        assert_eq!(told(&reply).text, "answer 1", "{:?}", reply.fields);
+    }
+    assert_eq!(upstream.requests().len(), 2);
 }
 
 fn secrets_of_requests_and_upstreams_are_not_kept(io: Io) {

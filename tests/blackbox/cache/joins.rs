@@ -17,6 +17,7 @@ use super::{
 
 both_drivers![
     fifty_cost_one,
+    both_cores_follow_one_call,
     plain_requests_join_too,
     a_late_one_gets_the_first_part_at_once,
     a_slow_one_slows_nobody,
@@ -107,6 +108,27 @@ fn fifty_cost_one(io: Io) {
     wait_until_stored(&gateway, 1);
     wait_until_quiet(&gateway);
     assert!(gateway.post(CHAT, &question("q", true)).field("age").is_some());
+}
+
+fn both_cores_follow_one_call(io: Io) {
+    const PIECES: usize = 60;
+    let (upstream, gate) = gated(PIECES, 10);
+    let gateway = cached(io, &upstream).start();
+    let mut clients = crowd(&gateway, 8, true);
+    let before = crate::balance::naps(&gateway);
+    for step in 1..=PIECES {
+        gate.open(step);
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let after = crate::balance::naps(&gateway);
+    let mut woken: Vec<u64> = after.iter().map(|(task, now)| now - before.get(task).copied().unwrap_or(0)).collect();
+    woken.sort_unstable_by(|a, b| b.cmp(a));
+    // Each piece wakes both; a core without followers would be woken by its deadlines alone, half as often.
+    assert!(woken[1] >= PIECES as u64 * 3 / 4, "{woken:?}");
+    for client in &mut clients {
+        assert!(told(&client.reply()).text.contains("piece 59"));
+    }
+    assert_eq!(upstream.requests().len(), 1);
 }
 
 fn plain_requests_join_too(io: Io) {
