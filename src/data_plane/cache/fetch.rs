@@ -44,7 +44,6 @@ pub struct Errand {
     pub outgoing: Outgoing,
     /// What its body has drawn of the core's budget.
     pub charge: Charge,
-    pub total_due: Micros,
     /// Where in the body to ask for token counts.
     pub counts: Option<usize>,
 }
@@ -109,6 +108,23 @@ struct Pilot {
     leader: Leader,
 }
 
+impl Pilot {
+    /// Waits for more of the answer, at most until `due`, and no longer than the most patient follower; one may have
+    /// joined since the timer was set.
+    async fn wait_readable(&mut self, channel: &Channel, due: Micros, phase: Kind) -> Result<(), Failure> {
+        let mut readable = pin!(channel.socket.readable());
+        loop {
+            let total_due = self.leader.flight.due();
+            self.timer.set(due.min(total_due));
+            match self.until(readable.as_mut()).await {
+                Ok(ready) => return ready.map_err(|error| lost(&error)),
+                Err(Interrupt::Due) if total_due < due && total_due < self.leader.flight.due() => {}
+                Err(interrupt) => return Err(late(&self.core, total_due, interrupt, phase)),
+            }
+        }
+    }
+}
+
 impl Guard for Pilot {
     fn core(&self) -> &Core {
         &self.core
@@ -170,31 +186,26 @@ async fn attempt(pilot: &mut Pilot, errand: &mut Errand) -> Result<Option<bool>,
             result => return result,
         }
     }
-    let channel = connect::connect(pilot, upstream, &snapshot.limits, errand.total_due).await?;
+    let channel = connect::connect(pilot, upstream, &snapshot.limits, pilot.leader.flight.due()).await?;
     ask(pilot, errand, channel).await
 }
 
 async fn ask(pilot: &mut Pilot, errand: &mut Errand, channel: Channel) -> Result<Option<bool>, Failure> {
     let limits = errand.snapshot.limits;
     pilot.core.meter.one(Metric::UpstreamAttempts);
-    let pace = Pace { idle_us: limits.idle_us, total_due: errand.total_due };
+    let pace = Pace { idle_us: limits.idle_us, total_due: pilot.leader.flight.due() };
     // What an early answer left unsent would be taken for the next request.
     let all_sent = match send::send(pilot, &errand.outgoing, true, &channel, pace).await {
         Ok(()) => true,
         Err(Stopped::Answered) => false,
         Err(Stopped::Failed(failure)) => return Err(failure),
     };
-    pilot.timer.set((pilot.core.clock.now() + limits.first_byte_us).min(errand.total_due));
+    let mut due = pilot.core.clock.now() + limits.first_byte_us;
     let mut answer = Answer { asks_counts: errand.counts.is_some(), ..Answer::default() };
     loop {
-        let reading_body = answer.decoder.is_some();
         if !channel.has_plaintext() {
-            let phase = if reading_body { Kind::IdleTimeout } else { Kind::FirstByteTimeout };
-            let mut readable = pin!(channel.socket.readable());
-            let ready = pilot.until(readable.as_mut()).await;
-            ready
-                .map_err(|interrupt| late(&pilot.core, errand.total_due, interrupt, phase))?
-                .map_err(|error| lost(&error))?;
+            let phase = if answer.decoder.is_some() { Kind::IdleTimeout } else { Kind::FirstByteTimeout };
+            pilot.wait_readable(&channel, due, phase).await?;
         }
         if let Some(announced) = answer.read(&pilot.core, &mut pilot.leader, &channel)? {
             if answer.reusable && all_sent {
@@ -210,7 +221,7 @@ async fn ask(pilot: &mut Pilot, errand: &mut Errand, channel: Channel) -> Result
             // Nothing will be sent again.
             errand.outgoing.forget(&pilot.core.buffers);
             errand.charge.give_back();
-            pilot.timer.set((pilot.core.clock.now() + limits.idle_us).min(errand.total_due));
+            due = pilot.core.clock.now() + limits.idle_us;
         }
     }
 }
@@ -223,7 +234,7 @@ fn keep(core: &Core, errand: &Errand, channel: Channel, hint_s: Option<u32>) {
 /// Back-pressure: as long as even the fastest follower is far behind, nothing more is read.
 async fn wait_for_followers(pilot: &mut Pilot, errand: &Errand) -> Result<(), Failure> {
     while pilot.leader.is_ahead() {
-        pilot.timer.set((pilot.core.clock.now() + errand.snapshot.limits.idle_us).min(errand.total_due));
+        pilot.timer.set((pilot.core.clock.now() + errand.snapshot.limits.idle_us).min(pilot.leader.flight.due()));
         let core = Rc::clone(&pilot.core);
         let flight = Arc::clone(&pilot.leader.flight);
         let mut first = true;
@@ -233,7 +244,7 @@ async fn wait_for_followers(pilot: &mut Pilot, errand: &Errand) -> Result<(), Fa
             if std::mem::replace(&mut first, false) { Poll::Pending } else { Poll::Ready(()) }
         }));
         let waited = pilot.until(news.as_mut()).await;
-        waited.map_err(|interrupt| late(&pilot.core, errand.total_due, interrupt, Kind::IdleTimeout))?;
+        waited.map_err(|interrupt| late(&pilot.core, pilot.leader.flight.due(), interrupt, Kind::IdleTimeout))?;
     }
     Ok(())
 }

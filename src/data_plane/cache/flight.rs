@@ -18,6 +18,7 @@ use arc_swap::ArcSwapOption;
 use crate::{
     base::{bounds::FLIGHT_LAG_BYTES_MAX, error::Kind},
     data_plane::{
+        clock::Micros,
         core::{Core, Shared},
         exchange::Exchange,
         mailbox::Letter,
@@ -125,6 +126,8 @@ pub struct Wish {
     pub form: Form,
     /// The texts of a batch to embed.
     pub inputs: Box<[Input]>,
+    /// When whoever asks will have waited long enough.
+    pub due: Micros,
 }
 
 pub struct Flight {
@@ -147,6 +150,8 @@ pub struct Flight {
     published: AtomicU64,
     taken: AtomicU64,
     followers: AtomicUsize,
+    /// When the last one who wants it would have waited long enough.
+    due: AtomicU64,
     /// It goes on when nobody follows any more, for the cache.
     finishes: bool,
     /// On this core somebody waits for more.
@@ -173,6 +178,7 @@ impl Flight {
             published: AtomicU64::new(0),
             taken: AtomicU64::new(0),
             followers: AtomicUsize::new(0),
+            due: AtomicU64::new(0),
             finishes,
             sleeping: core.shared.cores.iter().map(|_| AtomicBool::new(false)).collect(),
             joined: AtomicU64::new(0),
@@ -181,14 +187,21 @@ impl Flight {
         (flight, leader)
     }
 
-    /// Begins to follow, from the start. `None`: it is too late for that.
+    /// Begins to follow, from the start, and at most until `due`. `None`: it is too late for that.
     #[must_use]
-    pub fn follow(self: &Arc<Self>, core: &Core) -> Option<Follower> {
+    pub fn follow(self: &Arc<Self>, core: &Core, due: Micros) -> Option<Follower> {
         let (at, core) = (self.first.load_full()?, core.own()?);
         let more = |followers: usize| (followers != ABANDONED).then_some(followers + 1);
         self.followers.fetch_update(Ordering::AcqRel, Ordering::Acquire, more).ok()?;
         self.joined.fetch_add(1, Ordering::Relaxed);
+        self.due.fetch_max(due, Ordering::Relaxed);
         Some(Follower { flight: Arc::clone(self), core, at, taken: 0 })
+    }
+
+    /// Nobody waits longer than this.
+    #[must_use]
+    pub fn due(&self) -> Micros {
+        self.due.load(Ordering::Relaxed)
     }
 
     /// The form of the pieces; sure once there is a head.

@@ -62,7 +62,7 @@ pub async fn lookup(down: &mut Downstream<'_>, exchange: &mut Exchange) -> Resul
         return Ok(Found::Nowhere);
     };
     let form = Form::wanted(exchange, kind);
-    let wish = Wish { print, form, inputs };
+    let wish = Wish { print, form, inputs, due: exchange.total_due };
     if caching.no_cache {
         // A fresh answer was asked for: nobody else's will do. It takes the place of what is stored.
         core.shared.flights.displace(print);
@@ -117,7 +117,6 @@ fn take_off(core: Rc<Core>, exchange: &mut Exchange, leader: Leader, counts: Opt
         snapshot: Arc::clone(&exchange.snapshot),
         outgoing: std::mem::replace(&mut exchange.outgoing, empty),
         charge: std::mem::replace(&mut exchange.charge, core.budget.open()),
-        total_due: exchange.total_due,
         counts,
     };
     exchange.attempts += 1;

@@ -40,14 +40,14 @@ impl Registry {
         loop {
             let now = chain.load();
             let standing = flights(&now).find(|flight| flight.print == wish.print && flight.serves(wish));
-            if let Some(follower) = standing.and_then(|flight| flight.follow(core)) {
+            if let Some(follower) = standing.and_then(|flight| flight.follow(core, wish.due)) {
                 return Some(Boarded::Joined(follower));
             }
             let (follower, leader) = match opened.take() {
                 Some(opened) => opened,
                 None => {
                     let (flight, leader) = Flight::new(core, wish, asked, finishes);
-                    (flight.follow(core)?, leader)
+                    (flight.follow(core, wish.due)?, leader)
                 }
             };
             // One flight for a fingerprint: whoever stands there cannot serve us.

@@ -18,6 +18,7 @@ use super::{
 both_drivers![
     fifty_cost_one,
     both_cores_follow_one_call,
+    who_joins_late_may_wait_longer,
     plain_requests_join_too,
     a_late_one_gets_the_first_part_at_once,
     a_slow_one_slows_nobody,
@@ -128,6 +129,24 @@ fn both_cores_follow_one_call(io: Io) {
     for client in &mut clients {
         assert!(told(&client.reply()).text.contains("piece 59"));
     }
+    assert_eq!(upstream.requests().len(), 1);
+}
+
+fn who_joins_late_may_wait_longer(io: Io) {
+    let gate = Gate::default();
+    let open = gate.clone();
+    let upstream = Upstream::start(move |conn, _| {
+        open.wait(1);
+        conn.send(super::whole_json("fine"));
+        After::Keep
+    });
+    let gateway = cached(io, &upstream).arg("--timeout").arg("2s").start();
+    let mut first = begin(&gateway, CHAT, &question("q", false));
+    std::thread::sleep(Duration::from_millis(1_400));
+    let mut second = begin(&gateway, CHAT, &question("q", false));
+    assert_eq!(first.reply().status, 504);
+    gate.open(1);
+    assert_eq!(told(&second.reply()).text, "fine");
     assert_eq!(upstream.requests().len(), 1);
 }
 
