@@ -92,9 +92,6 @@ fn bodies(c: &mut Criterion) {
             BodyDecoder::response(Framing::Chunked).decode_in_place(black_box(&mut buf))
         });
     });
-    group.bench_function("scan_64_chunks_of_200", |b| {
-        b.iter(|| BodyDecoder::request(Framing::Chunked).scan(black_box(&stream)));
-    });
     group.finish();
 }
 

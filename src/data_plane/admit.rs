@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{
     account,
-    core::Core,
+    core::{Core, digits},
     downstream::Downstream,
     exchange::{Caching, Exchange, RequestId},
     send::Outgoing,
@@ -96,7 +96,7 @@ fn open(
     };
     let id: RequestId = match head.x_request_id {
         Some(id) => id.into(),
-        None => hex(core.new_id()),
+        None => digits(core.new_id()).into(),
     };
     let outgoing = if endpoint.is_own() {
         Outgoing::nothing(head.framing)
@@ -140,11 +140,6 @@ fn open(
         settled: None,
         snapshot,
     }))
-}
-
-fn hex(id: u64) -> RequestId {
-    let digits = std::array::from_fn::<_, 16, _>(|n| b"0123456789abcdef"[(id >> (60 - 4 * n)) as usize & 15]);
-    String::from_utf8_lossy(&digits).into()
 }
 
 /// A known method but for its case.

@@ -135,6 +135,13 @@ pub struct Core {
     fingerprinter: RefCell<Option<Fingerprinter>>,
 }
 
+/// An id as sixteen digits.
+#[must_use]
+pub fn digits(id: u64) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    (0..16).map(|at| char::from(DIGITS[(id >> (60 - 4 * at)) as usize & 15])).collect()
+}
+
 impl Core {
     #[must_use]
     pub fn new(

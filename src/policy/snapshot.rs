@@ -37,6 +37,8 @@ pub struct CacheRules {
     pub tool_calls: bool,
     /// Answers to requests with a temperature above 0 are kept.
     pub sampled: bool,
+    /// Between two events of a stream that is played from the cache; 0: at once.
+    pub pace_us: u64,
 }
 
 /// The server that requests are forwarded to.

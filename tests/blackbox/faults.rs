@@ -14,6 +14,7 @@ both_drivers![
     a_dead_worker_is_replaced,
     a_dead_worker_of_two_is_replaced,
     the_dead_leave_nothing_open,
+    the_dead_are_not_counted,
     nobody_can_ask_for_a_fault_unasked,
 ];
 
@@ -138,6 +139,25 @@ fn the_dead_leave_nothing_open(io: Io) {
         let mut client = gateway.connect();
         client.try_send("GET /x HTTP/1.1\r\nHost: g\r\n\r\n").is_ok() && client.try_reply("GET").is_ok()
     });
+}
+
+fn the_dead_are_not_counted(io: Io) {
+    let upstream = upstream();
+    let gateway = gateway(io, &upstream, 1);
+    let clients: Vec<Client> = (0..3).map(|_| streaming(&gateway)).collect();
+    assert_eq!(gateway.metric("thinkgate_requests_active", &[]), 3.0);
+    ask_for(&gateway, "worker");
+    eventually("its seat is taken again", || gateway.metric("thinkgate_worker_restarts_total", &[]) == 1.0);
+    // What was open died with the worker; what it had counted so far did not.
+    for (name, now) in [
+        ("thinkgate_downstream_connections_open", 1.0),
+        ("thinkgate_upstream_connections_open", 0.0),
+        ("thinkgate_requests_active", 0.0),
+    ] {
+        assert_eq!(gateway.metric(name, &[]), now, "{name}");
+    }
+    assert!(gateway.metric("thinkgate_downstream_connections_total", &[]) >= 5.0);
+    drop(clients);
 }
 
 fn nobody_can_ask_for_a_fault_unasked(io: Io) {

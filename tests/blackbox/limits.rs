@@ -12,6 +12,7 @@ both_drivers![
     the_first_byte,
     the_first_byte_counts_the_whole_head,
     silence_in_a_stream,
+    silence_in_the_middle_of_a_line,
     the_whole_request,
     a_request_head_that_dribbles,
     a_request_head_that_stops,
@@ -110,6 +111,40 @@ fn silence_in_a_stream(io: Io) {
     let text = reply.text();
     let last: serde_json::Value = serde_json::from_str(text.trim_end().lines().last().unwrap()).unwrap();
     assert!(last["error"].is_string() && last.get("done").is_none(), "{text}");
+}
+
+fn silence_in_the_middle_of_a_line(io: Io) {
+    const LINE: &str = "{\"model\":\"m\",\"message\":{\"role\":\"assistant\",\"content\":\"hi\"},\"done\":false}\n";
+    let upstream = Upstream::start(|conn, request| {
+        let ollama = request.target().starts_with("/api");
+        let whole = if ollama { LINE.to_owned() } else { chat_event("hi") };
+        let cut: usize = request.field("x-cut").and_then(|cut| cut.parse().ok()).unwrap_or(0);
+        conn.send(stream_head(if ollama { "application/x-ndjson" } else { "text/event-stream" }));
+        conn.send(chunk(&whole));
+        conn.send(chunk(&whole.as_bytes()[..whole.len() - cut]));
+        conn.wait_closed();
+        After::Close
+    });
+    for args in
+        [["--idle-timeout", "1s", "--think-policy", "strip"], ["--idle-timeout", "1s", "--think-policy", "keep"]]
+    {
+        let gateway = Gateway::build(io).upstream(&upstream.url()).args(args).start();
+        let asked: Vec<_> = [1, 2, 9]
+            .into_iter()
+            .flat_map(|cut| [("/v1/chat/completions", cut), ("/api/chat", cut)])
+            .map(|(path, cut)| {
+                let mut client = gateway.connect();
+                client.send(post(path, &format!("X-Cut: {cut}\r\n"), r#"{"model":"m","stream":true}"#));
+                (path, cut, client)
+            })
+            .collect();
+        for (path, cut, mut client) in asked {
+            // The error begins a line (an event) of its own, whatever was left open before it.
+            let text = client.reply().text();
+            let mark = if path == "/api/chat" { "\n{\"error\":" } else { "\n\ndata: {\"error\":" };
+            assert!(text.contains(mark), "{path}, {cut} bytes missing: {text:?}");
+        }
+    }
 }
 
 fn the_whole_request(io: Io) {

@@ -237,6 +237,8 @@ pub struct Cache {
     pub on_disconnect: OnDisconnect,
     pub tool_calls: bool,
     pub sampled: bool,
+    /// Between two events of a replayed stream.
+    pub pace_ms: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -294,6 +296,7 @@ impl Settings {
                 on_disconnect: OnDisconnect::Cancel,
                 tool_calls: false,
                 sampled: false,
+                pace_ms: 0,
             },
             log: Log { level: LogLevel::Info, access: None },
             shutdown: Shutdown { grace_ms: 0 },

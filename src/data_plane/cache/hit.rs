@@ -1,12 +1,14 @@
 //! A stored answer on its way to a client: a stream if a stream was asked for, through the same filter and the same
 //! writer as an upstream's reply.
 
-use super::stored::{Finished, hex, send};
+use std::pin::pin;
+
+use super::stored::{Finished, send};
 use crate::{
     base::{bounds::FINISHED_BYTES_MAX, error::Kind as Fault},
     data_plane::{
-        core::Scratch,
-        downstream::Downstream,
+        core::{Scratch, digits},
+        downstream::{Downstream, Interrupt},
         exchange::Exchange,
         failure::Failure,
         heading,
@@ -36,9 +38,8 @@ pub async fn play(
 ) -> Result<Option<Ending>, Failure> {
     let core = down.core;
     let now = core.clock.now();
-    let mut digits = [0; 16];
-    let digits = hex(core.new_id(), &mut digits);
-    let id = [if kind == Kind::OpenAiChat { "chatcmpl-" } else { "cmpl-" }, digits].concat();
+    let digits = digits(core.new_id());
+    let id = [if kind == Kind::OpenAiChat { "chatcmpl-" } else { "cmpl-" }, &digits].concat();
     let now_unix_micros = core.clock.wall_us(now);
     let model = exchange.model.clone().unwrap_or_default();
     let context = Context {
@@ -54,11 +55,13 @@ pub async fn play(
     };
     let Some(mut replay) = Replay::new(answer, context) else { return Ok(None) };
     let form = Form::of(kind, exchange.wants_stream);
+    let pace_us = if form == Form::Json { 0 } else { exchange.snapshot.cache.pace_us };
     let mut batch = core.buffers.take();
-    let more = fill(&mut replay, &mut batch);
+    let more = fill(&mut replay, &mut batch, pace_us);
     if !more && batch.len() <= FINISHED_BYTES_MAX && !exchange.snapshot.debug {
         let spec = exchange.think.take();
-        let finished = Finished::new(form, &batch, spec, &mut core.scratch.borrow_mut().think, digits, now_unix_micros);
+        let finished =
+            Finished::new(form, &batch, spec, &mut core.scratch.borrow_mut().think, &digits, now_unix_micros);
         core.buffers.give(batch);
         let ending = send(down, exchange, &finished).await?;
         if let (Some((print, hit)), Some(caching)) = (entry, exchange.caching.take()) {
@@ -67,7 +70,7 @@ pub async fn play(
         return Ok(Some(ending));
     }
     let mut relay = begin(down, exchange, form, &batch, !more)?;
-    let result = play_rest(down, exchange, &mut replay, &mut relay, &mut batch).await;
+    let result = play_rest(down, exchange, &mut replay, &mut relay, &mut batch, pace_us).await;
     core.buffers.give(batch);
     relay::conclude(down, exchange, &mut relay, result).await.map(Some)
 }
@@ -100,10 +103,12 @@ impl Form {
     }
 }
 
-/// Gathers events for one write. A body that is no stream is one event, whatever its length. False: that was all.
-fn fill(replay: &mut Replay<'_>, batch: &mut Vec<u8>) -> bool {
+/// Gathers events for one write, or takes one if there is a pace. A body that is no stream is one event, whatever its
+/// length. False: that was all.
+fn fill(replay: &mut Replay<'_>, batch: &mut Vec<u8>, pace_us: u64) -> bool {
     batch.clear();
-    while batch.len() < BATCH_BYTES {
+    let enough = if pace_us > 0 { 1 } else { BATCH_BYTES };
+    while batch.len() < enough {
         if !replay.next_event(batch) {
             return false;
         }
@@ -139,6 +144,7 @@ async fn play_rest(
     replay: &mut Replay<'_>,
     relay: &mut Relay,
     batch: &mut Vec<u8>,
+    pace_us: u64,
 ) -> Result<(), Failure> {
     let core = down.core;
     loop {
@@ -150,10 +156,25 @@ async fn play_rest(
         if relay.done {
             return Ok(());
         }
-        let more = fill(replay, batch);
+        if pace_us > 0 {
+            pause(down, exchange, pace_us).await?;
+        }
+        let more = fill(replay, batch, pace_us);
         let mut scratch = core.scratch.borrow_mut();
         let Scratch { write, think, .. } = &mut *scratch;
         write.clear();
         relay.piece(down, exchange, write, batch, !more, think)?;
+    }
+}
+
+/// Lets the time between two events pass, unless the client leaves.
+async fn pause(down: &mut Downstream<'_>, exchange: &Exchange, pace_us: u64) -> Result<(), Failure> {
+    let core = down.core;
+    down.timer.set((core.clock.now() + pace_us).min(exchange.total_due));
+    let mut never = pin!(std::future::pending::<()>());
+    match down.until(never.as_mut()).await {
+        Err(Interrupt::Due) if core.clock.now() < exchange.total_due => Ok(()),
+        Ok(()) => Ok(()),
+        Err(interrupt) => Err(late(core, exchange.total_due, interrupt, Fault::TotalTimeout)),
     }
 }

@@ -5,7 +5,7 @@ use crate::{
     base::{error::Kind as Fault, metric::Metric},
     data_plane::{
         account,
-        core::Scratch,
+        core::{Scratch, digits},
         downstream::Downstream,
         egress::{Body, push},
         exchange::Exchange,
@@ -91,8 +91,7 @@ fn recalled(down: &mut Downstream<'_>, exchange: &mut Exchange) -> Result<bool, 
         exchange.model.clone_from(&known.model);
     }
     let Known { finished, .. } = known;
-    let mut id = [0; 16];
-    finished.holes.fill(&mut finished.body, hex(core.new_id(), &mut id), core.clock.wall_us(core.clock.now()));
+    finished.holes.fill(&mut finished.body, &digits(core.new_id()), core.clock.wall_us(core.clock.now()));
     write(down, exchange, finished)?;
     Ok(true)
 }
@@ -101,14 +100,6 @@ fn recalled(down: &mut Downstream<'_>, exchange: &mut Exchange) -> Result<bool, 
 #[must_use]
 pub fn says(hit: &Hit) -> Outcome {
     Outcome::Hit { tier: hit.tier, age: hit.age, ttl: hit.ttl }
-}
-
-/// Sixteen digits.
-pub fn hex(number: u64, digits: &mut [u8; 16]) -> &str {
-    for (at, digit) in digits.iter_mut().enumerate() {
-        *digit = b"0123456789abcdef"[(number >> (60 - 4 * at)) as usize & 15];
-    }
-    std::str::from_utf8(digits).unwrap_or_default()
 }
 
 /// Sends an answer that was just finished.

@@ -16,20 +16,6 @@ pub struct Decoded {
     pub done: bool,
 }
 
-/// What [`BodyDecoder::scan`] made of a buffer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Scanned {
-    /// The first so many bytes may be sent on as they are. Less than `consumed` only where a trailer section starts:
-    /// that is checked first and sent as [`BodyDecoder::tail`] once `done`.
-    pub raw: usize,
-    /// Bytes of the buffer that belong to this body. Less than the buffer only when `done`.
-    pub consumed: usize,
-    /// Bytes of body among them, without chunk framing.
-    pub payload: u64,
-    /// The body has ended; no call may follow.
-    pub done: bool,
-}
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Done,
@@ -80,8 +66,6 @@ pub struct BodyDecoder {
     overhead: u32,
     /// Bytes of the trailer section.
     trailer_bytes: u32,
-    /// Where, in the buffer of that call, the first trailer field began.
-    trailers_at: Option<usize>,
     /// Bytes of body seen so far.
     payload: u64,
     /// Trailer fields kept, each with its CRLF; the last may be in the making.
@@ -124,17 +108,7 @@ impl BodyDecoder {
             Framing::Chunked => State::Size { digits: 0, size: 0 },
             Framing::UntilClose => State::UntilClose,
         };
-        Self {
-            state,
-            side,
-            line: 0,
-            overhead: 0,
-            trailer_bytes: 0,
-            trailers_at: None,
-            payload: 0,
-            trailers: Vec::new(),
-            line_start: 0,
-        }
+        Self { state, side, line: 0, overhead: 0, trailer_bytes: 0, payload: 0, trailers: Vec::new(), line_start: 0 }
     }
 
     #[must_use]
@@ -179,34 +153,10 @@ impl BodyDecoder {
         }
     }
 
-    /// Finds the end of the body without touching a byte.
-    ///
-    /// # Errors
-    /// As [`Self::decode_in_place`]; bytes of the same buffer that came before the fault must not be sent on either.
-    pub fn scan(&mut self, buf: &[u8]) -> Result<Scanned, Kind> {
-        let (before, had_trailers) = (self.payload, self.trailers_at.is_some());
-        let mut at = 0;
-        let (consumed, done) = loop {
-            match self.step(buf, at)? {
-                Step::Data { to, .. } => at = to,
-                Step::Hungry => break (buf.len(), self.is_done()),
-                Step::Done { at } => break (at, true),
-            }
-        };
-        let raw = if had_trailers { 0 } else { self.trailers_at.unwrap_or(consumed) };
-        Ok(Scanned { raw, consumed, payload: self.payload - before, done })
-    }
-
     /// Trailer fields that may be passed on, each with its CRLF; whole once the body is done.
     #[must_use]
     pub fn trailers(&self) -> &[u8] {
         &self.trailers
-    }
-
-    /// What is to be sent after the raw bytes of [`Self::scan`] once the body is done. Empty for most bodies.
-    pub fn tail(&self) -> impl Iterator<Item = &[u8]> {
-        let end: &[u8] = if self.trailers_at.is_some() { b"\r\n" } else { b"" };
-        [self.trailers.as_slice(), end].into_iter().filter(|part| !part.is_empty())
     }
 
     /// The sender closed the connection.
@@ -259,7 +209,7 @@ impl BodyDecoder {
                     continue;
                 }
                 _ => {
-                    self.state = self.framing_byte(byte, at)?;
+                    self.state = self.framing_byte(byte)?;
                     at += 1;
                     continue;
                 }
@@ -272,7 +222,7 @@ impl BodyDecoder {
     }
 
     /// One byte of chunk framing. Every pair that is not listed is a fault.
-    fn framing_byte(&mut self, byte: u8, at: usize) -> Result<State, Kind> {
+    fn framing_byte(&mut self, byte: u8) -> Result<State, Kind> {
         let next = match (self.state, byte) {
             (State::Size { digits, size }, b'0'..=b'9' | b'a'..=b'f' | b'A'..=b'F') if digits < 16 => {
                 State::Size { digits: digits + 1, size: size << 4 | hex(byte) }
@@ -291,7 +241,7 @@ impl BodyDecoder {
             (State::DataLf, b'\n') => State::Size { digits: 0, size: 0 },
             (State::TrailerStart, b'\r') => State::EndLf,
             (State::EndLf, b'\n') => State::Done,
-            (State::TrailerStart, _) if is_token(byte) => self.trailer_starts(byte, at),
+            (State::TrailerStart, _) if is_token(byte) => self.trailer_starts(byte),
             (State::TrailerName, _) if is_token(byte) => self.trailer(byte, State::TrailerName)?,
             (State::TrailerName, b':') => self.trailer(byte, State::TrailerValue)?,
             (State::TrailerValue, b'\t' | b' '..=b'~' | 0x80..) => self.trailer(byte, State::TrailerValue)?,
@@ -316,8 +266,7 @@ impl BodyDecoder {
         if fits && self.overhead as usize <= CHUNK_EXTENSION_BYTES_MAX { Ok(next) } else { Err(self.fault()) }
     }
 
-    fn trailer_starts(&mut self, byte: u8, at: usize) -> State {
-        self.trailers_at.get_or_insert(at);
+    fn trailer_starts(&mut self, byte: u8) -> State {
         self.line_start = self.trailers.len();
         self.trailers.push(byte);
         self.trailer_bytes += 1;

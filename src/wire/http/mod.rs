@@ -30,7 +30,7 @@ use crate::base::bounds::HEAD_FIELDS_MAX;
 use std::mem::MaybeUninit;
 
 pub use allow::AllowList;
-pub use body::{BodyDecoder, Decoded, Scanned};
+pub use body::{BodyDecoder, Decoded};
 pub use field::{Field, Fields, Known};
 pub use framing::Framing;
 pub use request::{Method, Progress, RequestHead};

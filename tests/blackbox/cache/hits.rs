@@ -16,6 +16,7 @@ both_drivers![
     many_hits_on_one_connection,
     a_restart_forgets_nothing,
     what_is_too_old_is_asked_for_again,
+    a_replay_can_have_a_pace,
     secrets_of_requests_and_upstreams_are_not_kept,
     only_a_temperature_of_zero_where_that_is_wanted,
     without_the_option_there_is_no_cache,
@@ -184,6 +185,40 @@ fn what_is_too_old_is_asked_for_again(io: Io) {
         assert_eq!(told(&reply).text, "answer 1", "{:?}", reply.fields);
     }
     assert_eq!(upstream.requests().len(), 2);
+}
+
+fn a_replay_can_have_a_pace(io: Io) {
+    let words = "some words of an answer ".repeat(40);
+    let said = words.clone();
+    let upstream = Upstream::start(move |conn, _| {
+        conn.send(whole_json(&said));
+        After::Keep
+    });
+    let gateway = cached(io, &upstream).config("cache: {pace: 60ms}\n").start();
+    gateway.post(CHAT, &question("q", false));
+    wait_until_stored(&gateway, 1);
+    for path in [CHAT, super::OLLAMA] {
+        // Twice, since what was asked before may be remembered.
+        for _ in 0..2 {
+            let mut client = super::begin(&gateway, path, &question("q", true));
+            let begun = std::time::Instant::now();
+            client.head();
+            client.chunks_until("some words");
+            let first = begun.elapsed();
+            let rest = client.chunks_until(if path == CHAT { "[DONE]" } else { "\"done\":true" });
+            let events = rest.matches("\"content\":").count();
+            assert!(events >= 3, "{rest}");
+            let paced = std::time::Duration::from_millis(60) * u32::try_from(events).unwrap();
+            assert!(begun.elapsed() - first >= paced.mul_f32(0.8), "{events} events in {:?}", begun.elapsed());
+        }
+    }
+    // Who leaves is not played to.
+    drop(super::begin(&gateway, CHAT, &question("q", true)));
+    super::wait_until_quiet(&gateway);
+    let begun = std::time::Instant::now();
+    assert_eq!(told(&gateway.post(CHAT, &question("q", false))).text, words);
+    assert!(begun.elapsed() < std::time::Duration::from_secs(5), "a body has no pace");
+    assert_eq!(upstream.requests().len(), 1);
 }
 
 fn secrets_of_requests_and_upstreams_are_not_kept(io: Io) {

@@ -71,6 +71,18 @@ pub fn gated(pieces: usize, piece: usize) -> (Upstream, Gate) {
     (upstream, gate)
 }
 
+/// Answers without a stream, once the gate is open.
+fn gated_plain() -> (Upstream, Gate) {
+    let gate = Gate::default();
+    let open = gate.clone();
+    let upstream = Upstream::start(move |conn, _| {
+        open.wait(1);
+        conn.send(super::whole_json("fine"));
+        After::Keep
+    });
+    (upstream, gate)
+}
+
 /// A stream with the counts, which clients of every form can be served from.
 fn counted() -> String {
     json!({"model": "m", "stream": true, "stream_options": {"include_usage": true},
@@ -133,13 +145,7 @@ fn both_cores_follow_one_call(io: Io) {
 }
 
 fn who_joins_late_may_wait_longer(io: Io) {
-    let gate = Gate::default();
-    let open = gate.clone();
-    let upstream = Upstream::start(move |conn, _| {
-        open.wait(1);
-        conn.send(super::whole_json("fine"));
-        After::Keep
-    });
+    let (upstream, gate) = gated_plain();
     let gateway = cached(io, &upstream).arg("--timeout").arg("2s").start();
     let mut first = begin(&gateway, CHAT, &question("q", false));
     std::thread::sleep(Duration::from_millis(1_400));
@@ -151,13 +157,7 @@ fn who_joins_late_may_wait_longer(io: Io) {
 }
 
 fn plain_requests_join_too(io: Io) {
-    let gate = Gate::default();
-    let open = gate.clone();
-    let upstream = Upstream::start(move |conn, _| {
-        open.wait(1);
-        conn.send(super::whole_json("fine"));
-        After::Keep
-    });
+    let (upstream, gate) = gated_plain();
     let gateway = cached(io, &upstream).start();
     let mut clients = crowd(&gateway, 50, false);
     gate.open(1);

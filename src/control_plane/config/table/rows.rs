@@ -484,6 +484,21 @@ pub static ROWS: &[Row] = &[
         kind: Kind::Switch { set: |settings, on| settings.cache.sampled = on },
         ..CACHE
     },
+    Row {
+        key: Some("cache.pace"),
+        value_name: "TIME",
+        default: Some("0"),
+        help: "Time between the events of a stream that is answered from the cache, so that it reads as if it was just written; 0 sends them at once",
+        applies: Applies::Reload,
+        kind: Kind::Duration {
+            min: 20,
+            max: 5 * SECOND,
+            zero_is_off: true,
+            once_seconds: false,
+            set: |settings, ms| settings.cache.pace_ms = ms,
+        },
+        ..CACHE
+    },
     // ------------------------------------------------------------------ not built yet
     Row {
         flag: Some("rate-limit"),

@@ -161,7 +161,6 @@ fn is_host(text: &str) -> bool {
 pub struct Chunked {
     pub payload: Vec<u8>,
     pub trailers: Vec<u8>,
-    pub has_trailers: bool,
     pub len: usize,
 }
 
@@ -201,15 +200,14 @@ pub fn chunked(buf: &[u8]) -> Verdict<Chunked> {
 }
 
 fn trailers(buf: &[u8], start: usize, payload: Vec<u8>) -> Verdict<Chunked> {
-    let (mut at, mut kept, mut has_trailers) = (start, Vec::new(), false);
+    let (mut at, mut kept) = (start, Vec::new());
     loop {
         let Some(end) = find(&buf[at..], b"\r\n") else { return Verdict::Incomplete };
         let line = latin(&buf[at..at + end]);
         at += end + 2;
         if line.is_empty() {
-            return Verdict::Whole(Chunked { payload, trailers: kept, has_trailers, len: at });
+            return Verdict::Whole(Chunked { payload, trailers: kept, len: at });
         }
-        has_trailers = true;
         let Some((name, value)) = line.split_once(':') else { return Verdict::Refused };
         if at - start > 8 * 1024 || !is_token(name) || value.chars().any(|c| c < ' ' && c != '\t' || c == '\x7f') {
             return Verdict::Refused;
