@@ -55,6 +55,7 @@ pub fn snapshot(settings: &Settings, resolved: &Resolved) -> Result<Arc<Snapshot
             finishes: settings.cache.on_disconnect == OnDisconnect::Finish,
             tool_calls: settings.cache.tool_calls,
             sampled: settings.cache.sampled,
+            asks_counts: settings.cache.ask_counts,
             pace_us: settings.cache.pace_ms * 1_000,
         },
         allow,

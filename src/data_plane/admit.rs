@@ -133,6 +133,7 @@ fn open(
         model: None,
         wants_stream: false,
         include_usage: false,
+        stream_options: false,
         wants_base64: false,
         caching: caching(core, head),
         cache_says: None,

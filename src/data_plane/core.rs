@@ -15,7 +15,7 @@ use super::{
     budget::Budget,
     buffers::Buffers,
     cache::{recall::Recall, registry::Registry},
-    clock::Clock,
+    clock::{Clock, Micros},
     deadline::Deadlines,
     driver::Driver,
     journal::Journal,
@@ -129,8 +129,8 @@ pub struct Core {
     pub flying: Cell<usize>,
     /// Requests that were answered from the cache, with their answers as they were written.
     pub recall: RefCell<Recall>,
-    /// The upstream with this identity refuses requests that ask for token counts.
-    pub counts_refused: Cell<Option<u64>>,
+    /// The upstream with this identity refuses requests that ask for token counts, and until when that is believed.
+    pub counts_refused: Cell<Option<(u64, Micros)>>,
     /// Made when the first request of a gateway with a cache comes.
     fingerprinter: RefCell<Option<Fingerprinter>>,
 }

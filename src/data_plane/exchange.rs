@@ -75,6 +75,8 @@ pub struct Exchange {
     /// The client asked for a stream, by word or by default; with the usage at its end; with vectors as base64.
     pub wants_stream: bool,
     pub include_usage: bool,
+    /// It says something about the options of its stream.
+    pub stream_options: bool,
     pub wants_base64: bool,
     /// What the head says that matters to the cache; `None` if there is none.
     pub caching: Option<Box<Caching>>,

@@ -21,6 +21,7 @@ pub fn plan(core: &Core, exchange: &mut Exchange) {
     let model = facts.model.map(decoded).unwrap_or_default();
     exchange.wants_stream = facts.stream.unwrap_or(exchange.endpoint.streams_by_default());
     exchange.include_usage = facts.include_usage;
+    exchange.stream_options = facts.stream_options;
     if let Some(format) = format(exchange.endpoint) {
         let Verdict { profile, policy } = core.verdict(&exchange.snapshot, &model);
         let think = &exchange.snapshot.think;

@@ -70,7 +70,7 @@ impl Socket {
         OPEN.with(|open| open.borrow_mut().insert(socket.fd()));
         // Small events must leave at once; failure costs only speed.
         let _ = socket.sock().set_tcp_nodelay(true);
-        if peer.ip().is_loopback() {
+        if peer.ip().to_canonical().is_loopback() {
             // There is no bottleneck to find inside a machine. Where BBR is the default its pacing costs a twelfth of a
             // request, so the plainest congestion control is asked for, which every kernel has.
             let _ = socket.sock().set_tcp_congestion(b"reno");

@@ -37,6 +37,8 @@ pub struct CacheRules {
     pub tool_calls: bool,
     /// Answers to requests with a temperature above 0 are kept.
     pub sampled: bool,
+    /// OpenAI streams that may be kept are asked for with token counts.
+    pub asks_counts: bool,
     /// Between two events of a stream that is played from the cache; 0: at once.
     pub pace_us: u64,
 }

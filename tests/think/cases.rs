@@ -77,6 +77,20 @@ fn held_text_comes_before_what_it_must_not_overtake() {
 }
 
 #[test]
+fn a_tag_may_be_cut_by_the_parts_of_a_body() {
+    let parts = |one: &str, two: &str| {
+        let part = |text: &str| format!("{{\"type\":\"text\",\"text\":\"{text}\"}}");
+        format!("{{\"choices\":[{{\"index\":0,\"message\":{{\"content\":[{},{}]}}}}]}}", part(one), part(two))
+    };
+    for cut in 1.."<think>".len() {
+        let (one, two) = "<think>secret".split_at(cut);
+        let shown = body(Format::OpenAiChat, Policy::Strip, &parts(one, two));
+        assert!(!shown.contains("secret"), "{shown}");
+    }
+    body(Format::OpenAiChat, Policy::Strip, &parts("<", "x"));
+}
+
+#[test]
 fn white_space_before_a_tool_call_is_not_yet_an_answer() {
     let tools = delta("\"tool_calls\":[{\"index\":0}]");
     let output = filter(&chat(Policy::Strip), &(say("\\n") + &tools + &say("<think>a</think>b")));

@@ -237,6 +237,7 @@ pub struct Cache {
     pub on_disconnect: OnDisconnect,
     pub tool_calls: bool,
     pub sampled: bool,
+    pub ask_counts: bool,
     /// Between two events of a replayed stream.
     pub pace_ms: u64,
 }
@@ -296,6 +297,7 @@ impl Settings {
                 on_disconnect: OnDisconnect::Cancel,
                 tool_calls: false,
                 sampled: false,
+                ask_counts: false,
                 pace_ms: 0,
             },
             log: Log { level: LogLevel::Info, access: None },

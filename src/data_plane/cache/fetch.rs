@@ -166,7 +166,7 @@ async fn call(pilot: &mut Pilot, mut errand: Errand) -> Result<bool, Failure> {
     pilot.core.meter.one(Metric::UpstreamRetries);
     let announced = attempt(pilot, &mut errand).await?.ok_or(Failure::of(Kind::Internal))?;
     if pilot.leader.flight.head().is_some_and(|head| head.status == 200) {
-        pilot.core.counts_refused.set(Some(errand.snapshot.upstream.identity));
+        counts::were_refused(&pilot.core, errand.snapshot.upstream.identity);
     }
     Ok(announced)
 }
@@ -234,7 +234,8 @@ fn keep(core: &Core, errand: &Errand, channel: Channel, hint_s: Option<u32>) {
 /// Back-pressure: as long as even the fastest follower is far behind, nothing more is read.
 async fn wait_for_followers(pilot: &mut Pilot, errand: &Errand) -> Result<(), Failure> {
     while pilot.leader.is_ahead() {
-        pilot.timer.set((pilot.core.clock.now() + errand.snapshot.limits.idle_us).min(pilot.leader.flight.due()));
+        let total_due = pilot.leader.flight.due();
+        pilot.timer.set((pilot.core.clock.now() + errand.snapshot.limits.idle_us).min(total_due));
         let core = Rc::clone(&pilot.core);
         let flight = Arc::clone(&pilot.leader.flight);
         let mut first = true;
@@ -243,8 +244,12 @@ async fn wait_for_followers(pilot: &mut Pilot, errand: &Errand) -> Result<(), Fa
             core.sleep_on_flight(flight.id, cx.waker());
             if std::mem::replace(&mut first, false) { Poll::Pending } else { Poll::Ready(()) }
         }));
-        let waited = pilot.until(news.as_mut()).await;
-        waited.map_err(|interrupt| late(&pilot.core, pilot.leader.flight.due(), interrupt, Kind::IdleTimeout))?;
+        match pilot.until(news.as_mut()).await {
+            Ok(()) => {}
+            // Somebody with more patience has joined.
+            Err(Interrupt::Due) if total_due < pilot.leader.flight.due() => {}
+            Err(interrupt) => return Err(late(&pilot.core, total_due, interrupt, Kind::IdleTimeout)),
+        }
     }
     Ok(())
 }

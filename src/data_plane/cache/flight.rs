@@ -136,6 +136,8 @@ pub struct Flight {
     pub print: Fingerprint,
     /// The form of the pieces: what whoever asked first wanted, and the counts.
     asked: Form,
+    /// Whoever asked first asked for counts: if none come, there are none.
+    counts_wanted: bool,
     /// The upstream would not answer with the counts that only we asked for.
     uncounted: AtomicBool,
     /// The texts of a batch to embed, which are kept one by one.
@@ -169,6 +171,7 @@ impl Flight {
             id: core.new_id(),
             print: wish.print,
             asked,
+            counts_wanted: wish.form.tells_usage(),
             uncounted: AtomicBool::new(false),
             inputs: wish.inputs.clone(),
             home: core.index,
@@ -191,10 +194,10 @@ impl Flight {
     #[must_use]
     pub fn follow(self: &Arc<Self>, core: &Core, due: Micros) -> Option<Follower> {
         let (at, core) = (self.first.load_full()?, core.own()?);
+        self.due.fetch_max(due, Ordering::Relaxed);
         let more = |followers: usize| (followers != ABANDONED).then_some(followers + 1);
         self.followers.fetch_update(Ordering::AcqRel, Ordering::Acquire, more).ok()?;
         self.joined.fetch_add(1, Ordering::Relaxed);
-        self.due.fetch_max(due, Ordering::Relaxed);
         Some(Follower { flight: Arc::clone(self), core, at, taken: 0 })
     }
 
@@ -202,6 +205,12 @@ impl Flight {
     #[must_use]
     pub fn due(&self) -> Micros {
         self.due.load(Ordering::Relaxed)
+    }
+
+    /// The first client's own request was to bring counts; that they were only asked for by us proves nothing.
+    #[must_use]
+    pub const fn counts_wanted(&self) -> bool {
+        self.counts_wanted
     }
 
     /// The form of the pieces; sure once there is a head.

@@ -21,7 +21,7 @@ use crate::{
     },
     wire::{
         answer::{self, Answer, Kind, Recorder, Usage},
-        http::{Media, Method, response, slots},
+        http::{Media, Method, ResponseHead, response, slots},
         think::Framing,
     },
 };
@@ -73,50 +73,71 @@ async fn run(
         return live(down, exchange, follower, &head.bytes, strain).await.map(Followed::Ended);
     }
     // Another form is wanted, which can only be made of the whole.
-    while flight.end().is_none() {
-        wait_for_end(down, exchange, follower).await?;
+    let mut recorder = Recorder::new(form.kind, framing(&head.bytes), head.status, true);
+    loop {
+        while let Some(News::Piece(piece)) = follower.peek() {
+            recorder.feed(&piece.bytes);
+            follower.advance(piece);
+        }
+        if flight.end().is_some() {
+            break;
+        }
+        if head.status == 200 && recorder.given_up().is_some() {
+            // Nothing that can be told in other words will come of it: no need to wait for the end.
+            return Ok(Followed::Alone);
+        }
+        wait(down, exchange, follower, true).await?;
     }
-    if let Some(End::Cut(kind)) = flight.end() {
-        return Err(Failure::with(*kind, "the flight was cut"));
+    match flight.end() {
+        Some(End::Cut(kind)) => Err(Failure::with(*kind, "the flight was cut")),
+        _ if head.status != 200 => refusal::tell(down, exchange, head, flight.log()).await.map(Followed::Ended),
+        _ => {
+            let answer = settled(&flight, recorder.finish_told(how_ended(&flight)));
+            let answer = answer.filter(|answer| answer.usage.is_some() || !wanted.tells_usage());
+            Ok(answer.map_or(Followed::Alone, |answer| Followed::Answer(Box::new(answer))))
+        }
     }
-    if head.status != 200 {
-        let told = refusal::tell(down, exchange, head, flight.log());
-        return told.await.map(Followed::Ended);
-    }
-    let answer = recorded(&flight, true).filter(|answer| answer.usage.is_some() || !wanted.tells_usage());
-    Ok(answer.map_or(Followed::Alone, |answer| Followed::Answer(Box::new(answer))))
 }
 
-/// The canonical answer of a flight that has ended, if it may be shown again.
+/// The canonical answer of a flight that has ended, if it may be kept.
 #[must_use]
 pub fn recorded(flight: &Flight, tool_calls: bool) -> Option<Answer<'static>> {
-    let (Some(head), Some(End::Whole { announced })) = (flight.head(), flight.end()) else { return None };
-    let framing = match media(&head.bytes) {
-        Media::EventStream => Framing::Sse,
-        Media::Ndjson => Framing::Ndjson,
-        _ => Framing::Json,
-    };
-    let mut recorder = Recorder::new(flight.form().kind, framing, head.status, tool_calls);
+    let (Some(head), Some(End::Whole { .. })) = (flight.head(), flight.end()) else { return None };
+    let mut recorder = Recorder::new(flight.form().kind, framing(&head.bytes), head.status, tool_calls);
     for piece in flight.log() {
         recorder.feed(&piece.bytes);
         if recorder.given_up().is_some() {
             return None;
         }
     }
-    let mut answer = recorder.finish(if *announced { answer::End::Whole } else { answer::End::Closed }).ok()?;
-    if answer.usage.is_none() && (framing == Framing::Json || flight.form().tells_usage()) {
-        // It was asked for, and there is none: asking again would not help.
+    settled(flight, recorder.finish(how_ended(flight)))
+}
+
+fn how_ended(flight: &Flight) -> answer::End {
+    match flight.end() {
+        Some(End::Whole { announced: true }) => answer::End::Whole,
+        Some(End::Whole { announced: false }) => answer::End::Closed,
+        _ => answer::End::Cut,
+    }
+}
+
+fn settled<E>(flight: &Flight, recorded: Result<Answer<'static>, E>) -> Option<Answer<'static>> {
+    let mut answer = recorded.ok()?;
+    let plain = flight.head().is_some_and(|head| framing(&head.bytes) == Framing::Json);
+    if answer.usage.is_none() && (plain || flight.counts_wanted()) {
+        // It was to be told, and there is none: asking again would not help.
         answer.usage = Some(Usage::default());
     }
     Some(answer)
 }
 
-/// The framing that a head announces.
-fn media(head: &[u8]) -> Media {
+/// The framing of the body that a head announces.
+fn framing(head: &[u8]) -> Framing {
     let mut slots = slots();
     match response::parse(head, Method::Post, &mut slots) {
-        Ok(Some(head)) => head.media,
-        _ => Media::Absent,
+        Ok(Some(ResponseHead { media: Media::EventStream, .. })) => Framing::Sse,
+        Ok(Some(ResponseHead { media: Media::Ndjson, .. })) => Framing::Ndjson,
+        _ => Framing::Json,
     }
 }
 
@@ -129,17 +150,6 @@ async fn wait(down: &mut Downstream<'_>, exchange: &Exchange, follower: &Followe
     waited.map_err(|interrupt| late(core, exchange.total_due, interrupt, Fault::TotalTimeout))
 }
 
-/// Reads along without keeping anything, so that the leader goes on.
-async fn wait_for_end(down: &mut Downstream<'_>, exchange: &Exchange, follower: &mut Follower) -> Result<(), Failure> {
-    while let Some(News::Piece(piece)) = follower.peek() {
-        follower.advance(piece);
-    }
-    if follower.flight.end().is_some() {
-        return Ok(());
-    }
-    wait(down, exchange, follower, true).await
-}
-
 async fn live(
     down: &mut Downstream<'_>,
     exchange: &mut Exchange,
@@ -148,6 +158,9 @@ async fn live(
     strain: Option<Strain>,
 ) -> Result<Ending, Failure> {
     let core = down.core;
+    // It will not be asked again.
+    exchange.outgoing.forget(&core.buffers);
+    exchange.charge.give_back();
     let mut relay = begin(down, exchange, head)?;
     let strain = strain.filter(|_| relay.stream);
     let stream = relay.stream;

@@ -69,6 +69,9 @@ pub async fn play(
         }
         return Ok(Some(ending));
     }
+    // It is answered from here: the request need not be kept.
+    exchange.outgoing.forget(&core.buffers);
+    exchange.charge.give_back();
     let mut relay = begin(down, exchange, form, &batch, !more)?;
     let result = play_rest(down, exchange, &mut replay, &mut relay, &mut batch, pace_us).await;
     core.buffers.give(batch);
@@ -144,9 +147,12 @@ async fn play_rest(
     replay: &mut Replay<'_>,
     relay: &mut Relay,
     batch: &mut Vec<u8>,
-    pace_us: u64,
+    mut pace_us: u64,
 ) -> Result<(), Failure> {
     let core = down.core;
+    // A pace is no reason to run into the limit: half of the time is for it, then the rest comes at once.
+    let hurry = exchange.started + (exchange.total_due - exchange.started) / 2;
+    let mut shown = 0;
     loop {
         if down.is_behind() {
             let limits = exchange.snapshot.limits;
@@ -156,7 +162,11 @@ async fn play_rest(
         if relay.done {
             return Ok(());
         }
-        if pace_us > 0 {
+        if core.clock.now() >= hurry {
+            pace_us = 0;
+        }
+        // What the filter takes out takes no time.
+        if std::mem::replace(&mut shown, down.sent) != down.sent && pace_us > 0 {
             pause(down, exchange, pace_us).await?;
         }
         let more = fill(replay, batch, pace_us);

@@ -86,12 +86,13 @@ fn is_counts(event: &[u8]) -> bool {
     #[derive(Deserialize)]
     struct Counts {
         choices: Vec<IgnoredAny>,
-        usage: IgnoredAny,
+        usage: Option<IgnoredAny>,
     }
     let Some(data) = event.trim_ascii().strip_prefix(b"data:") else { return false };
     // Events with text are told from it by a look.
     memchr::memmem::find(data, b"usage").is_some()
-        && serde_json::from_slice::<Counts>(data).is_ok_and(|Counts { choices, usage: IgnoredAny }| choices.is_empty())
+        && serde_json::from_slice::<Counts>(data)
+            .is_ok_and(|Counts { choices, usage }| choices.is_empty() && usage.is_some())
 }
 
 #[cfg(test)]
@@ -106,6 +107,7 @@ mod tests {
             "data: {\"choices\":[{\"delta\":{\"content\":\"\\\"choices\\\":[],\\\"usage\\\":\"}}],\"usage\":null}\n\n",
             "data: {\"choices\":[{\"delta\":{\"content\":\"usage\"}}]}\r\n\r\n",
             "data: {\"choices\":[]}\n\n",
+            "data: {\"choices\":[],\"usage\":null,\"prompt_filter_results\":[]}\n\n",
             "event: usage\ndata: x\n\n",
             "data: [DONE]\n\n",
             "data: cut usage",

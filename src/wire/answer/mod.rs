@@ -131,11 +131,13 @@ pub struct Call<'a> {
     pub arguments: Cow<'a, str>,
 }
 
-/// Why the model stopped; other reasons are never kept.
+/// Why the model stopped; other reasons are neither kept nor told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Finish {
     Stop,
     ToolCalls,
+    /// A limit was reached: told to whoever waits for this answer, never kept.
+    Length,
 }
 
 /// Where the upstream put its reasoning.

@@ -94,7 +94,19 @@ impl Recorder {
     ///
     /// # Errors
     /// Says why not.
-    pub fn finish(mut self, end: End) -> Result<Answer<'static>, Unstorable> {
+    pub fn finish(self, end: End) -> Result<Answer<'static>, Unstorable> {
+        self.close(end).and_then(|take| take.finish(end, false))
+    }
+
+    /// The answer for somebody who waits for this one: it may also have reached a limit.
+    ///
+    /// # Errors
+    /// Says why it can't be told.
+    pub fn finish_told(self, end: End) -> Result<Answer<'static>, Unstorable> {
+        self.close(end).and_then(|take| take.finish(end, true))
+    }
+
+    fn close(mut self, end: End) -> Result<Take, Unstorable> {
         if let Some(failed) = self.take.failed {
             return Err(failed);
         }
@@ -108,7 +120,7 @@ impl Recorder {
             // A body that could be read to its last brace is whole.
             take.ended |= whole_json;
         }
-        self.take.finish(end)
+        Ok(self.take)
     }
 }
 
@@ -197,6 +209,7 @@ impl Take {
             self.finish = Some(match reason.as_ref() {
                 "stop" => Some(Finish::Stop),
                 "tool_calls" => Some(Finish::ToolCalls),
+                "length" => Some(Finish::Length),
                 _ => None,
             });
         }
@@ -289,7 +302,11 @@ impl Take {
         }
         if event.done == Some(true) {
             self.ended = true;
-            self.finish = Some((event.done_reason.as_deref() == Some("stop")).then_some(Finish::Stop));
+            self.finish = Some(match event.done_reason.as_deref() {
+                Some("stop") => Some(Finish::Stop),
+                Some("length") => Some(Finish::Length),
+                _ => None,
+            });
         }
         Ok(())
     }
@@ -339,7 +356,8 @@ impl Take {
         Ok(())
     }
 
-    fn finish(self, end: End) -> Result<Answer<'static>, Unstorable> {
+    /// `told`: not for the cache.
+    fn finish(self, end: End, told: bool) -> Result<Answer<'static>, Unstorable> {
         if let Some(failed) = self.failed {
             return Err(failed);
         }
@@ -353,11 +371,19 @@ impl Take {
         }
         let marked = self.ended || end == End::Whole;
         let finish = self.finish.filter(|_| marked).ok_or(Unstorable::Unfinished)?.ok_or(Unstorable::Finish)?;
+        let limited = finish == Finish::Length;
+        if limited && !told {
+            return Err(Unstorable::Finish);
+        }
         let calls = self.calls.finish()?;
         if calls.is_empty() && finish == Finish::ToolCalls {
             return Err(Unstorable::ToolCall);
         }
-        answer.finish = if calls.is_empty() { Finish::Stop } else { Finish::ToolCalls };
+        answer.finish = match calls.is_empty() {
+            _ if limited => Finish::Length,
+            true => Finish::Stop,
+            false => Finish::ToolCalls,
+        };
         let mut calls = calls.into_iter().map(Some).collect::<Vec<_>>();
         for raw in self.pieces {
             answer.pieces.push(match raw {
@@ -368,7 +394,7 @@ impl Take {
                 Raw::Call(at) => Piece::Call(calls.get_mut(at).and_then(Option::take).ok_or(Unstorable::ToolCall)?),
             });
         }
-        if answer.pieces.iter().all(|piece| matches!(piece, Piece::Thinking(_))) {
+        if !limited && answer.pieces.iter().all(|piece| matches!(piece, Piece::Thinking(_))) {
             return Err(Unstorable::Empty);
         }
         Ok(answer)

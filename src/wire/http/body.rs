@@ -196,21 +196,22 @@ impl BodyDecoder {
                     None | Some(0) => (left as usize, State::DataCr),
                     Some(left) => (rest, State::Data { left }),
                 },
-                State::DataCr if buf[at..].starts_with(b"\r\n") => {
-                    self.state = State::Size { digits: 0, size: 0 };
-                    at += 2;
-                    continue;
-                }
-                State::Size { digits: 0, .. } if let Some((size, len)) = plain_size(&buf[at..]) => {
-                    self.line = 0;
-                    self.payload.checked_add(size).ok_or(self.fault())?;
-                    self.state = State::Data { left: size };
-                    at += len;
-                    continue;
-                }
-                _ => {
-                    self.state = self.framing_byte(byte)?;
-                    at += 1;
+                state => {
+                    let rest = &buf[at..];
+                    if state == State::DataCr && rest.starts_with(b"\r\n") {
+                        self.state = State::Size { digits: 0, size: 0 };
+                        at += 2;
+                    } else if matches!(state, State::Size { digits: 0, .. })
+                        && let Some((size, len)) = plain_size(rest)
+                    {
+                        self.line = 0;
+                        self.payload.checked_add(size).ok_or(self.fault())?;
+                        self.state = State::Data { left: size };
+                        at += len;
+                    } else {
+                        self.state = self.framing_byte(byte)?;
+                        at += 1;
+                    }
                     continue;
                 }
             };

@@ -16,6 +16,8 @@ pub struct RequestFacts<'a> {
     /// Number of choices asked for.
     pub n: Option<u32>,
     pub echo: bool,
+    /// `stream_options` is there, whatever it says.
+    pub stream_options: bool,
     /// `stream_options.include_usage`
     pub include_usage: bool,
     /// Ollama: the prompt is not put into a template.
@@ -51,7 +53,9 @@ impl RequestFacts<'_> {
 
 fn root<'a>(cursor: &mut Cursor<'a>, body: &'a [u8], facts: &mut RequestFacts<'a>) -> Result<(), Bad> {
     cursor.object(|cursor, key| {
-        match key_of(cursor.bytes, key) {
+        let name = key_of(cursor.bytes, key);
+        facts.stream_options |= name == b"stream_options";
+        match name {
             b"messages" if cursor.peek()? == b'[' => facts.prefill = messages(cursor, body)?,
             b"stream_options" if cursor.peek()? == b'{' => {
                 cursor.object(|cursor, key| {
@@ -162,6 +166,7 @@ mod tests {
                 stream: Some(true),
                 n: Some(2),
                 echo: true,
+                stream_options: true,
                 include_usage: true,
                 ..RequestFacts::default()
             }

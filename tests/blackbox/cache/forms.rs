@@ -15,7 +15,9 @@ both_drivers![
     counts_are_asked_for_so_that_one_entry_serves_all,
     a_server_that_refuses_counts_is_asked_without,
     a_refusal_for_another_reason_is_passed_on,
-    who_wants_usage_joins_who_does_not
+    who_wants_usage_joins_who_does_not,
+    what_reached_a_limit_is_told_to_all_and_not_kept,
+    counts_can_stay_unasked
 ];
 
 const TEXT: &str = "Grüße, \"Welt\" 🦀\n\ttab \\ slash / \u{7f} and <b>more</b> than one event can hold, so that it is cut into several on its \
@@ -294,4 +296,48 @@ fn who_wants_usage_joins_who_does_not(io: Io) {
     let first = first.reply();
     assert!(told(&first).ended && !first.text().contains("usage"), "{}", first.text());
     assert_eq!(upstream.requests().len(), 1);
+}
+
+fn what_reached_a_limit_is_told_to_all_and_not_kept(io: Io) {
+    let gate = super::joins::Gate::default();
+    let open = gate.clone();
+    let upstream = Upstream::start(move |conn, _| {
+        conn.send(stream_head("text/event-stream"));
+        conn.send(chunk(event(&json!({"content": "as far as it"}), None)));
+        open.wait(1);
+        conn.send(chunk(event(&json!({}), Some("length"))));
+        conn.send(chunk(
+            "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":11,\"completion_tokens\":7,\"total_tokens\":18}}\n\n",
+        ));
+        conn.send(chunk("data: [DONE]\n\n"));
+        conn.send(b"0\r\n\r\n");
+        After::Keep
+    });
+    let gateway = cached(io, &upstream).start();
+    let mut clients: Vec<_> = FORMS
+        .into_iter()
+        .map(|form| {
+            let client = begin(&gateway, form.path, &ask(form, "q"));
+            upstream.wait_for_requests(1);
+            (form, client)
+        })
+        .collect();
+    eventually("all have joined", || super::lookups(&gateway, "joined") == 3.0);
+    gate.open(1);
+    for (form, client) in &mut clients {
+        let told = told(&client.reply());
+        let seen = (told.text.as_str(), told.finish.as_deref(), told.usage);
+        assert_eq!(seen, ("as far as it", Some("length"), Some((11, 7))), "{form:?}");
+    }
+    assert_eq!(upstream.requests().len(), 1);
+    super::wait_until_quiet(&gateway);
+    assert_eq!(super::stored(&gateway), 0.0);
+}
+
+fn counts_can_stay_unasked(io: Io) {
+    let upstream = on_request(|_| false);
+    let gateway = cached(io, &upstream).config("cache: {ask_counts: false}\n").start();
+    let body = question("q", true);
+    gateway.post(CHAT, &body);
+    assert_eq!(upstream.requests()[0].body, body.as_bytes());
 }

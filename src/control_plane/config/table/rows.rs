@@ -485,6 +485,14 @@ pub static ROWS: &[Row] = &[
         ..CACHE
     },
     Row {
+        key: Some("cache.ask_counts"),
+        default: Some("true"),
+        help: "Ask for token counts with OpenAI streams that may be kept, so that one entry serves every client; who did not ask is not shown them",
+        applies: Applies::Reload,
+        kind: Kind::Switch { set: |settings, on| settings.cache.ask_counts = on },
+        ..CACHE
+    },
+    Row {
         key: Some("cache.pace"),
         value_name: "TIME",
         default: Some("0"),

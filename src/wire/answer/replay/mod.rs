@@ -174,7 +174,10 @@ impl<'a> Replay<'a> {
     }
 
     fn finish(&self) -> Finish {
-        if self.text_only() { Finish::Stop } else { self.answer.finish }
+        match self.answer.finish {
+            Finish::ToolCalls if self.text_only() => Finish::Stop,
+            finish => finish,
+        }
     }
 
     fn next_shown(&mut self) -> Option<Shown<'a>> {

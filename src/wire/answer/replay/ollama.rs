@@ -1,7 +1,7 @@
 //! Ollama's chat and generate, streamed and plain.
 
 use super::super::json::{compact, number, rfc3339, string};
-use super::super::{Call, Kind};
+use super::super::{Call, Finish, Kind};
 use super::{Replay, Shown};
 
 impl Replay<'_> {
@@ -95,7 +95,9 @@ impl Replay<'_> {
 
     /// From `done` to the last brace. The durations are this reply's own; none is zero, since clients divide by them.
     fn ending(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(b",\"done\":true,\"done_reason\":\"stop\"");
+        let limited = self.answer.finish == Finish::Length;
+        out.extend_from_slice(b",\"done\":true,\"done_reason\":");
+        out.extend_from_slice(if limited { b"\"length\"" } else { b"\"stop\"" });
         if self.is_generate() {
             out.extend_from_slice(b",\"context\":[");
             for (at, token) in self.answer.state.iter().enumerate() {

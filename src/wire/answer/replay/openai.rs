@@ -173,6 +173,7 @@ fn write_finish(finish: Option<Finish>, out: &mut Vec<u8>) {
         None => b"null",
         Some(Finish::Stop) => b"\"stop\"",
         Some(Finish::ToolCalls) => b"\"tool_calls\"",
+        Some(Finish::Length) => b"\"length\"",
     });
 }
 
