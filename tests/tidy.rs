@@ -154,7 +154,6 @@ fn nothing_from_the_network_can_panic() {
         ("src/wire/http/field.rs", "panic!("),          // at compile time
         ("src/wire/think/profile.rs", "unreachable!("), // a row of our own table
         ("src/data_plane/faults.rs", "panic!("),        // on demand, in debug builds
-        ("src/data_plane/worker.rs", "panic!("),        // likewise
     ];
     for room in ["wire", "policy", "data_plane"] {
         expect_none("no panic on a network path", &offences(room, &banned, &exceptions));

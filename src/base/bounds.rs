@@ -70,9 +70,11 @@ pub const REMOVED_BLOCKS_MAX: usize = 1024;
 
 /// A request body that is fingerprinted; a larger one (many megabytes of images) is forwarded uncached.
 pub const FINGERPRINT_BYTES_MAX: usize = 8 * 1024 * 1024;
-/// JSON values in a fingerprinted body. A thousand-message conversation has about ten thousand; at 32 bytes a value
-/// the tree of the largest one stays under 4 MiB.
-pub const FINGERPRINT_VALUES_MAX: usize = 128 * 1024;
+/// JSON values in a fingerprinted body, counting commas and brackets in its texts too: four megabytes of program code or
+/// a conversation of ten thousand messages. At 48 bytes of tape and stack a value that is at most 12 MiB, for a moment.
+pub const FINGERPRINT_VALUES_MAX: usize = 256 * 1024;
+/// The memory for reading a text is kept for the next one up to this length, some four bytes for each of the text.
+pub const TREE_KEPT_BYTES_MAX: usize = 256 * 1024;
 
 /// Texts of an embeddings request that are kept, and found again, one by one; a larger batch is kept as a whole. Clients
 /// that index documents send 32 to 100.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::Uncacheable;
 use super::sink::{Sink, sort};
-use super::tree::{Node, Tree, Value};
+use super::tree::{Node, Value};
 
 /// Ids of tool calls are labels that servers make up: what counts is which call a result belongs to, so an id is its
 /// place among the ids of the conversation. The function's name is kept for results that don't say it.
@@ -26,7 +26,7 @@ impl<'t> Calls<'t> {
     }
 }
 
-pub(super) fn messages(sink: &mut Sink, value: Value<'_, '_>, openai: bool) -> Result<(), Uncacheable> {
+pub(super) fn messages(sink: &mut Sink, value: Value<'_>, openai: bool) -> Result<(), Uncacheable> {
     if !value.is_array() {
         return Err(Uncacheable::Unreadable);
     }
@@ -44,22 +44,22 @@ pub(super) fn messages(sink: &mut Sink, value: Value<'_, '_>, openai: bool) -> R
 
 /// The members with a meaning of their own; all others count under their names.
 #[derive(Default)]
-struct Message<'t, 'b> {
+struct Message<'t> {
     role: Option<&'t str>,
-    content: Option<Value<'t, 'b>>,
-    images: Option<Value<'t, 'b>>,
-    thinking: Option<Value<'t, 'b>>,
-    tool_calls: Option<Value<'t, 'b>>,
+    content: Option<Value<'t>>,
+    images: Option<Value<'t>>,
+    thinking: Option<Value<'t>>,
+    tool_calls: Option<Value<'t>>,
     call_id: Option<&'t str>,
     name: Option<&'t str>,
-    others: Vec<(&'t str, Value<'t, 'b>)>,
+    others: Vec<(&'t str, Value<'t>)>,
 }
 
-impl<'t, 'b> Message<'t, 'b> {
-    fn read(message: Value<'t, 'b>, openai: bool) -> Result<Self, Uncacheable> {
+impl<'t> Message<'t> {
+    fn read(message: Value<'t>, openai: bool) -> Result<Self, Uncacheable> {
         let ollama = !openai;
         let mut members: Vec<_> = message.members().collect();
-        sort(&mut members)?;
+        sort(&mut members);
         let mut this = Self::default();
         for (key, value) in members {
             // A client that sends back the answer it got writes null for what that answer didn't have.
@@ -89,12 +89,7 @@ impl<'t, 'b> Message<'t, 'b> {
     }
 }
 
-fn message<'t>(
-    sink: &mut Sink,
-    message: Value<'t, '_>,
-    openai: bool,
-    calls: &mut Calls<'t>,
-) -> Result<(), Uncacheable> {
+fn message<'t>(sink: &mut Sink, message: Value<'t>, openai: bool, calls: &mut Calls<'t>) -> Result<(), Uncacheable> {
     let message = Message::read(message, openai)?;
     sink.tag(b'm');
     match message.role {
@@ -127,12 +122,12 @@ fn message<'t>(
 }
 
 /// Text and images in order. Ollama's images follow the text; empty text is no part.
-fn parts(sink: &mut Sink, message: &Message<'_, '_>) -> Result<(), Uncacheable> {
+fn parts(sink: &mut Sink, message: &Message<'_>) -> Result<(), Uncacheable> {
     sink.tag(b'p');
     match message.content.map(|content| (content, content.node())) {
         None => {}
         Some((_, Node::Text(text))) => text_part(sink, text),
-        Some((content, Node::Array { .. })) => content.items().try_for_each(|item| part(sink, item))?,
+        Some((content, Node::Array)) => content.items().try_for_each(|item| part(sink, item))?,
         Some((content, _)) => sink.value(content)?,
     }
     for item in message.images.into_iter().flat_map(Value::items) {
@@ -149,7 +144,7 @@ fn text_part(sink: &mut Sink, text: &str) {
     }
 }
 
-fn part(sink: &mut Sink, part: Value<'_, '_>) -> Result<(), Uncacheable> {
+fn part(sink: &mut Sink, part: Value<'_>) -> Result<(), Uncacheable> {
     let known = |names: &[&str]| part.members().all(|(key, _)| names.contains(&key));
     match part.get("type").and_then(Value::text) {
         // `cache_control` marks where a provider's own cache may cut: price, not content.
@@ -177,14 +172,14 @@ fn part(sink: &mut Sink, part: Value<'_, '_>) -> Result<(), Uncacheable> {
 }
 
 /// A URL in it, at any depth but `data:`.
-fn names_a_place(value: Value<'_, '_>) -> bool {
+fn names_a_place(value: Value<'_>) -> bool {
     value.text().is_some_and(|text| text.contains("://"))
         || value.items().any(names_a_place)
         || value.members().any(|(_, value)| names_a_place(value))
 }
 
 /// An image by its bytes in base64: a `data:` URL and a bare string of the same bytes are the same image.
-pub(super) fn image(sink: &mut Sink, value: Value<'_, '_>, detail: Option<&str>) -> Result<(), Uncacheable> {
+pub(super) fn image(sink: &mut Sink, value: Value<'_>, detail: Option<&str>) -> Result<(), Uncacheable> {
     let text = value.text().ok_or(Uncacheable::Unreadable)?;
     let (kind, payload) = match text.strip_prefix("data:") {
         Some(rest) => rest.split_once(',').ok_or(Uncacheable::Unreadable)?,
@@ -200,7 +195,7 @@ pub(super) fn image(sink: &mut Sink, value: Value<'_, '_>, detail: Option<&str>)
 }
 
 /// `{id?, type?, function: {name, arguments}}`, the arguments as text (OpenAI) or as an object (Ollama).
-fn tool_call<'t>(sink: &mut Sink, call: Value<'t, '_>, calls: &mut Calls<'t>) -> Result<(), Uncacheable> {
+fn tool_call<'t>(sink: &mut Sink, call: Value<'t>, calls: &mut Calls<'t>) -> Result<(), Uncacheable> {
     let function = call.get("function").filter(|function| function.is_object());
     let Some(function) = function else {
         return sink.value(call);
@@ -225,18 +220,23 @@ fn tool_call<'t>(sink: &mut Sink, call: Value<'t, '_>, calls: &mut Calls<'t>) ->
 }
 
 /// The value that the text holds, where it holds one.
-fn arguments(sink: &mut Sink, arguments: Option<Value<'_, '_>>) -> Result<(), Uncacheable> {
+fn arguments(sink: &mut Sink, arguments: Option<Value<'_>>) -> Result<(), Uncacheable> {
     let text = match arguments.map(Value::node) {
         Some(Node::Text(text)) => text.trim(),
         Some(Node::Null) | None => "",
         Some(_) => return arguments.map_or(Ok(()), |value| sink.value(value)),
     };
-    match Tree::read(if text.is_empty() { b"{}" } else { text.as_bytes() }) {
-        Some(tree) => sink.value(tree.root()),
-        None => {
+    let mut reader = std::mem::take(&mut sink.within);
+    let read = reader.read(if text.is_empty() { b"{}" } else { text.as_bytes() }, |value| sink.value(value));
+    sink.within = reader;
+    match read {
+        Ok(written) => written,
+        // No JSON, then: text as any.
+        Err(Uncacheable::Unreadable) => {
             sink.tag(b'!');
             sink.text(text);
             Ok(())
         }
+        Err(refusal) => Err(refusal),
     }
 }

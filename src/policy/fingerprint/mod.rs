@@ -21,7 +21,7 @@ use crate::wire::answer::Kind;
 
 pub use knobs::{Knob, OLLAMA, OPENAI, OPTIONS, Rule, Same};
 use sink::Sink;
-use tree::Tree;
+use tree::{Reader, Value};
 
 /// Raised with every change of the canonical form: old entries are then never asked for again.
 const FORM: &[u8] = b"thinkgate fingerprint 1";
@@ -86,13 +86,14 @@ pub enum Uncacheable {
 
 /// Reads bodies and makes fingerprints; keeps its buffers, so have one per core.
 pub struct Fingerprinter {
+    reader: Reader,
     sink: Sink,
 }
 
 impl Fingerprinter {
     #[must_use]
     pub fn new(key: InstallKey) -> Self {
-        Self { sink: Sink::new(key) }
+        Self { reader: Reader::default(), sink: Sink::new(key) }
     }
 
     /// The fingerprint of a whole request body.
@@ -103,35 +104,42 @@ impl Fingerprinter {
         if body.len() > FINGERPRINT_BYTES_MAX {
             return Err(Uncacheable::TooLarge);
         }
-        let tree = Tree::read(body).ok_or(Uncacheable::Unreadable)?;
-        if !tree.root().is_object() {
-            return Err(Uncacheable::Unreadable);
-        }
-        self.one(scope, &tree, None)
+        let Self { reader, sink } = self;
+        let one = |root: Value<'_>| {
+            if root.is_object() { one(sink, scope, root, None) } else { Err(Uncacheable::Unreadable) }
+        };
+        reader.read(body, one).flatten()
     }
 
     /// Of a request to embed several texts: the fingerprint of asking for each of them alone, in their order. Nothing
     /// where it is one text, no text, or more than a batch may have to be taken apart.
     pub fn inputs(&mut self, scope: &Scope<'_>, body: &[u8]) -> Vec<Input> {
-        let tree = if body.len() > FINGERPRINT_BYTES_MAX { None } else { Tree::read(body) };
-        let input = tree.as_ref().and_then(|tree| tree.root().get("input"));
-        let (Some(tree), Some(input)) = (&tree, input) else { return Vec::new() };
-        let lengths: Vec<_> = input.items().map_while(|item| item.text().map(str::len)).take(EMBED_BATCH_MAX).collect();
-        if lengths.len() < 2 || lengths.len() != input.items().count() {
+        if body.len() > FINGERPRINT_BYTES_MAX {
             return Vec::new();
         }
-        let one = |(at, bytes)| Some(Input { print: self.one(scope, tree, Some(at)).ok()?, bytes });
-        lengths.into_iter().enumerate().map_while(one).collect()
+        let Self { reader, sink } = self;
+        reader.read(body, |root| each_input(sink, scope, root)).unwrap_or_default()
     }
+}
 
-    fn one(&mut self, scope: &Scope<'_>, tree: &Tree<'_>, input: Option<usize>) -> Result<Fingerprint, Uncacheable> {
-        self.sink.restart();
-        for part in [FORM, scope.tenant, scope.route, scope.profile] {
-            self.sink.bytes(part);
-        }
-        request::write(&mut self.sink, scope, tree.root(), input)?;
-        Ok(self.sink.finish())
+fn each_input(sink: &mut Sink, scope: &Scope<'_>, root: Value<'_>) -> Vec<Input> {
+    let Some(input) = root.get("input") else { return Vec::new() };
+    let lengths: Vec<_> = input.items().map_while(|item| item.text().map(str::len)).take(EMBED_BATCH_MAX).collect();
+    if lengths.len() < 2 || lengths.len() != input.items().count() {
+        return Vec::new();
     }
+    let one = |(at, bytes)| Some(Input { print: one(sink, scope, root, Some(at)).ok()?, bytes });
+    lengths.into_iter().enumerate().map_while(one).collect()
+}
+
+/// `input`: as if this element were all that is to be embedded.
+fn one(sink: &mut Sink, scope: &Scope<'_>, root: Value<'_>, input: Option<usize>) -> Result<Fingerprint, Uncacheable> {
+    sink.restart();
+    for part in [FORM, scope.tenant, scope.route, scope.profile] {
+        sink.bytes(part);
+    }
+    request::write(sink, scope, root, input)?;
+    Ok(sink.finish())
 }
 
 /// One text of a batch.

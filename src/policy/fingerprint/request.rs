@@ -8,11 +8,11 @@ use super::{Scope, Uncacheable};
 use crate::wire::answer::{Family, Kind};
 
 /// One part of the request that counts; `key` is how the body calls it, `name` what it means.
-struct Part<'t, 'b> {
+struct Part<'t> {
     name: &'static str,
     key: &'t str,
     rule: Rule,
-    value: Value<'t, 'b>,
+    value: Value<'t>,
 }
 
 /// Names of keys that no table lists; they count under their own key and dialect, so they can't pass for a canonical one.
@@ -23,7 +23,7 @@ const UNLISTED_OPTION: &str = "?options";
 pub(super) fn write(
     sink: &mut Sink,
     scope: &Scope<'_>,
-    body: Value<'_, '_>,
+    body: Value<'_>,
     only: Option<usize>,
 ) -> Result<(), Uncacheable> {
     sink.tag(scope.kind.family() as u8);
@@ -55,14 +55,14 @@ pub(super) fn write(
 }
 
 /// Takes the members of the body or of `options`; `Out` and values that mean absence stay behind.
-fn collect<'t, 'b>(
+fn collect<'t>(
     table: &'static [super::Knob],
     unlisted: &'static str,
-    object: Value<'t, 'b>,
-    parts: &mut Vec<Part<'t, 'b>>,
+    object: Value<'t>,
+    parts: &mut Vec<Part<'t>>,
 ) -> Result<(), Uncacheable> {
     let mut members: Vec<_> = object.members().collect();
-    sort(&mut members)?;
+    sort(&mut members);
     for (key, value) in members {
         let Some(rule) = find(table, key) else {
             parts.push(Part { name: unlisted, key, rule: Rule::In(unlisted), value });
@@ -110,11 +110,11 @@ fn collect<'t, 'b>(
 }
 
 /// Does this value mean what absence means?
-fn is(value: Value<'_, '_>, same: Same) -> bool {
+fn is(value: Value<'_>, same: Same) -> bool {
     let number = |wanted: f64| match value.node() {
-        Node::Int(number) => *number as f64 == wanted,
-        Node::Uint(number) => *number as f64 == wanted,
-        Node::Float(number) => *number == wanted,
+        Node::Int(number) => number as f64 == wanted,
+        Node::Uint(number) => number as f64 == wanted,
+        Node::Float(number) => number == wanted,
         _ => false,
     };
     match same {
@@ -125,21 +125,21 @@ fn is(value: Value<'_, '_>, same: Same) -> bool {
         Same::Auto => value.text() == Some("auto"),
         Same::Empty => match value.node() {
             Node::Text(text) => text.is_empty(),
-            Node::Array { .. } => value.items().next().is_none(),
-            Node::Object { .. } => value.members().next().is_none(),
+            Node::Array => value.items().next().is_none(),
+            Node::Object => value.members().next().is_none(),
             _ => false,
         },
     }
 }
 
 /// `{"type": kind}` and nothing else.
-fn only_type(value: Value<'_, '_>, kind: &str) -> bool {
+fn only_type(value: Value<'_>, kind: &str) -> bool {
     let mut members = value.members();
     matches!(members.next(), Some(("type", value)) if value.text() == Some(kind)) && members.next().is_none()
 }
 
 /// Something must be asked: Ollama takes an empty request as "load the model".
-fn require_prompt(family: Family, parts: &[Part<'_, '_>]) -> Result<(), Uncacheable> {
+fn require_prompt(family: Family, parts: &[Part<'_>]) -> Result<(), Uncacheable> {
     let has = |name| parts.iter().any(|part| part.name == name && !is(part.value, Same::Empty));
     let asked = match family {
         Family::Chat => has("messages"),
@@ -151,13 +151,13 @@ fn require_prompt(family: Family, parts: &[Part<'_, '_>]) -> Result<(), Uncachea
 }
 
 /// A temperature of 0, by word: what is left out is above 0 with every server. Vectors are never sampled.
-fn require_certainty(family: Family, parts: &[Part<'_, '_>]) -> Result<(), Uncacheable> {
-    let cold = |part: &Part<'_, '_>| part.name == "temperature" && is(part.value, Same::Zero);
+fn require_certainty(family: Family, parts: &[Part<'_>]) -> Result<(), Uncacheable> {
+    let cold = |part: &Part<'_>| part.name == "temperature" && is(part.value, Same::Zero);
     let certain = matches!(family, Family::Embed | Family::EmbedOne) || parts.iter().any(cold);
     if certain { Ok(()) } else { Err(Uncacheable::Sampled) }
 }
 
-fn write_part(sink: &mut Sink, part: &Part<'_, '_>, kind: Kind) -> Result<(), Uncacheable> {
+fn write_part(sink: &mut Sink, part: &Part<'_>, kind: Kind) -> Result<(), Uncacheable> {
     let value = part.value;
     match part.rule {
         Rule::In(UNLISTED | UNLISTED_OPTION) => {
@@ -189,7 +189,7 @@ fn write_part(sink: &mut Sink, part: &Part<'_, '_>, kind: Kind) -> Result<(), Un
 }
 
 /// A prompt, or a list of exactly one.
-fn prompt(sink: &mut Sink, value: Value<'_, '_>, family: Family) -> Result<(), Uncacheable> {
+fn prompt(sink: &mut Sink, value: Value<'_>, family: Family) -> Result<(), Uncacheable> {
     if family == Family::Completion && value.is_array() {
         let mut items = value.items();
         let (first, second) = (items.next(), items.next());
@@ -205,7 +205,7 @@ fn prompt(sink: &mut Sink, value: Value<'_, '_>, family: Family) -> Result<(), U
 }
 
 /// One text is the same as a list of one text.
-fn one_or_many(sink: &mut Sink, value: Value<'_, '_>) -> Result<(), Uncacheable> {
+fn one_or_many(sink: &mut Sink, value: Value<'_>) -> Result<(), Uncacheable> {
     if value.text().is_some() {
         sink.tag(b'a');
         sink.value(value)?;
@@ -216,7 +216,7 @@ fn one_or_many(sink: &mut Sink, value: Value<'_, '_>) -> Result<(), Uncacheable>
 }
 
 /// A function tool is its function; `strict: false` is the default.
-fn tools(sink: &mut Sink, value: Value<'_, '_>) -> Result<(), Uncacheable> {
+fn tools(sink: &mut Sink, value: Value<'_>) -> Result<(), Uncacheable> {
     if !value.is_array() {
         return sink.value(value);
     }
@@ -242,7 +242,7 @@ fn tools(sink: &mut Sink, value: Value<'_, '_>) -> Result<(), Uncacheable> {
 }
 
 /// Ollama: `"json"`, or a schema.
-fn format(sink: &mut Sink, value: Value<'_, '_>) -> Result<(), Uncacheable> {
+fn format(sink: &mut Sink, value: Value<'_>) -> Result<(), Uncacheable> {
     if value.text() == Some("json") {
         sink.tag(b'J');
         return Ok(());
@@ -255,7 +255,7 @@ fn format(sink: &mut Sink, value: Value<'_, '_>) -> Result<(), Uncacheable> {
 
 /// OpenAI: `json_object`, or a schema with a name. The name that a translation invents (`response`) and `strict: false`
 /// count as absent.
-fn response_format(sink: &mut Sink, value: Value<'_, '_>) -> Result<(), Uncacheable> {
+fn response_format(sink: &mut Sink, value: Value<'_>) -> Result<(), Uncacheable> {
     if only_type(value, "json_object") {
         sink.tag(b'J');
         return Ok(());
@@ -276,9 +276,9 @@ fn response_format(sink: &mut Sink, value: Value<'_, '_>) -> Result<(), Uncachea
 
 fn schema(
     sink: &mut Sink,
-    schema: Value<'_, '_>,
-    around: Option<Value<'_, '_>>,
-    skip: impl Fn(&str, Value<'_, '_>) -> bool,
+    schema: Value<'_>,
+    around: Option<Value<'_>>,
+    skip: impl Fn(&str, Value<'_>) -> bool,
 ) -> Result<(), Uncacheable> {
     sink.tag(b'S');
     sink.value(schema)?;

@@ -2,7 +2,7 @@
 //!
 //! Every value is a tag, a length where it has one, and its bytes, so that no two different values have the same form.
 
-use super::tree::{Node, Value};
+use super::tree::{Node, Reader, Value};
 use super::{Fingerprint, InstallKey, Uncacheable};
 
 /// Strings longer than this go to the hash directly and not by way of `pending`.
@@ -15,11 +15,18 @@ pub(super) struct Sink {
     key: InstallKey,
     hasher: blake3::Hasher,
     pending: Vec<u8>,
+    /// For JSON that stands as text in a value.
+    pub(super) within: Reader,
 }
 
 impl Sink {
     pub(super) fn new(key: InstallKey) -> Self {
-        Self { hasher: blake3::Hasher::new_keyed(&key.0), key, pending: Vec::with_capacity(4096) }
+        Self {
+            hasher: blake3::Hasher::new_keyed(&key.0),
+            key,
+            pending: Vec::with_capacity(4096),
+            within: Reader::default(),
+        }
     }
 
     pub(super) fn restart(&mut self) {
@@ -91,20 +98,19 @@ impl Sink {
         Ok(())
     }
 
-    /// A JSON value whose members' order doesn't matter. Fails on a name that occurs twice: decoders disagree about which
-    /// one counts.
-    pub(super) fn value(&mut self, value: Value<'_, '_>) -> Result<(), Uncacheable> {
+    /// A JSON value whose members' order doesn't matter.
+    pub(super) fn value(&mut self, value: Value<'_>) -> Result<(), Uncacheable> {
         self.nested(value, &mut Vec::new())
     }
 
     /// An object without those members that `skip` names.
     pub(super) fn object_without(
         &mut self,
-        object: Value<'_, '_>,
-        skip: impl Fn(&str, Value<'_, '_>) -> bool,
+        object: Value<'_>,
+        skip: impl Fn(&str, Value<'_>) -> bool,
     ) -> Result<(), Uncacheable> {
         let mut members: Vec<_> = object.members().filter(|(key, value)| !skip(key, *value)).collect();
-        sort(&mut members)?;
+        sort(&mut members);
         self.tag(b'o');
         self.count(members.len());
         for (key, value) in members {
@@ -116,29 +122,25 @@ impl Sink {
 
     /// `stack` holds the members of all objects on the way down, so that one allocation serves a whole value. The
     /// recursion is as deep as the tree, which is bounded.
-    fn nested<'t, 'b>(
-        &mut self,
-        value: Value<'t, 'b>,
-        stack: &mut Vec<(&'t str, Value<'t, 'b>)>,
-    ) -> Result<(), Uncacheable> {
+    fn nested<'t>(&mut self, value: Value<'t>, stack: &mut Vec<(&'t str, Value<'t>)>) -> Result<(), Uncacheable> {
         match value.node() {
             Node::Null => self.tag(b'n'),
-            Node::Bool(value) => self.tag(if *value { b't' } else { b'f' }),
-            Node::Int(value) => self.integer((*value).into()),
-            Node::Uint(value) => self.integer((*value).into()),
-            Node::Float(value) => self.float(*value)?,
+            Node::Bool(value) => self.tag(if value { b't' } else { b'f' }),
+            Node::Int(value) => self.integer(value.into()),
+            Node::Uint(value) => self.integer(value.into()),
+            Node::Float(value) => self.float(value)?,
             Node::Text(text) => self.text(text),
-            Node::Array { .. } => {
+            Node::Array => {
                 self.tag(b'a');
                 for item in value.items() {
                     self.nested(item, stack)?;
                 }
                 self.tag(b'.');
             }
-            Node::Object { .. } => {
+            Node::Object => {
                 let base = stack.len();
                 stack.extend(value.members());
-                sort(&mut stack[base..])?;
+                sort(&mut stack[base..]);
                 self.tag(b'o');
                 self.count(stack.len() - base);
                 for at in base..stack.len() {
@@ -153,11 +155,7 @@ impl Sink {
     }
 }
 
-/// By name; refuses a name that occurs twice.
-pub(super) fn sort<V>(members: &mut [(&str, V)]) -> Result<(), Uncacheable> {
+/// By name; no name occurs twice (`tree`).
+pub(super) fn sort<V>(members: &mut [(&str, V)]) {
     members.sort_unstable_by_key(|(key, _)| *key);
-    if members.windows(2).any(|pair| pair[0].0 == pair[1].0) {
-        return Err(Uncacheable::DuplicateKey);
-    }
-    Ok(())
 }

@@ -2,6 +2,7 @@ use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
 use super::{Fingerprint, Fingerprinter, InstallKey, Knob, OLLAMA, OPENAI, OPTIONS, Rule, Scope, Uncacheable};
+use crate::base::bounds::FINGERPRINT_VALUES_MAX;
 use crate::wire::answer::Kind;
 
 fn scope(kind: Kind) -> Scope<'static> {
@@ -298,6 +299,23 @@ proptest! {
         prop_assert_eq!(Ok(wanted), print(Kind::OllamaChat, &respelled(&other, style.rotate_left(9))));
     }
 
+    /// A name twice in any object, however deep: decoders disagree about which one counts.
+    #[test]
+    fn twins_are_refused(chat in chat(), pick: prop::sample::Index, from_ollama: bool) {
+        let (kind, body) =
+            if from_ollama { (Kind::OllamaChat, chat.ollama()) } else { (Kind::OpenAiChat, chat.openai()) };
+        let text = body.to_string();
+        // Behind a string that ends in a brace stands no letter.
+        let opens = |at: &usize| text.as_bytes()[at + 2].is_ascii_alphabetic();
+        let places: Vec<_> = text.match_indices("{\"").map(|(at, _)| at).filter(opens).map(|at| at + 1).collect();
+        let at = *pick.get(&places);
+        let key = text[at + 1..].split('"').next().unwrap_or_default();
+        let twin = format!("{}\"{key}\":\"other\",{}", &text[..at], &text[at..]);
+        prop_assert_eq!(print(kind, twin.as_bytes()), Err(Uncacheable::DuplicateKey), "{}", twin);
+        let twin = format!("{}\"\\u{:04x}{}\":null,{}", &text[..at], key.as_bytes()[0], &key[1..], &text[at..]);
+        prop_assert_eq!(print(kind, twin.as_bytes()), Err(Uncacheable::DuplicateKey), "{}", twin);
+    }
+
     /// Whatever scalar of a request is changed, the key changes, unless the table says that it doesn't count.
     #[test]
     fn every_leaf_counts(chat in chat(), pick: prop::sample::Index, from_ollama: bool) {
@@ -520,7 +538,7 @@ fn refusals() {
     assert_eq!(print(chat, deep.as_bytes()), Err(U::Unreadable));
     assert_eq!(print(chat, &vec![b'['; 1 << 20]), Err(U::Unreadable));
     assert_eq!(print(chat, &vec![b' '; 9 << 20]), Err(U::TooLarge));
-    let many = format!("{{\"model\":\"m\",\"x\":[{}1]}}", "1,".repeat(200_000));
+    let many = format!("{{\"model\":\"m\",\"x\":[{}1]}}", "1,".repeat(FINGERPRINT_VALUES_MAX));
     assert_eq!(print(chat, many.as_bytes()), Err(U::Unreadable));
     // Ollama loads or unloads a model on these.
     assert_eq!(refused(Kind::OllamaChat, &json!({"model": "m", "keep_alive": 0})), Some(U::NoPrompt));

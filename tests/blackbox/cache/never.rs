@@ -100,6 +100,9 @@ fn requests_that_cannot_be_understood_pass(io: Io) {
         r#"{"model":"m"}"#,
         r#"{"model":"m","messages":[]}"#,
         r#"{"model":"m","model":"m","messages":[{"role":"user","content":"q"}]}"#,
+        // Decoders disagree about which text is asked about.
+        r#"{"model":"m","messages":[{"role":"user","content":[{"type":"text","text":"q","text":"another"}]}]}"#,
+        r#"{"model":"m","messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"data:,a","url":"data:,b"}}]}]}"#,
         r#"{"messages":[{"role":"user","content":"q"}]}"#,
         r#"{"model":"m","messages":[{"role":"user","content":"q"}]} trailing"#,
         r#"{"model":"m","seed":99999999999999999999999,"messages":[{"role":"user","content":"q"}]}"#,
