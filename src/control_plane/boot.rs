@@ -23,7 +23,7 @@ use super::{
     listeners,
     log::{self, say},
     publish,
-    resolve::{self, Resolved},
+    resolve::{self, Name, Resolved},
     signals::{self, Signal},
 };
 use crate::base::record::Batch;
@@ -51,7 +51,7 @@ const DEATHS_A_MINUTE_MAX: u32 = 20;
 /// What the control plane waits for.
 pub enum Event {
     Signal(Signal),
-    Resolved { name: (String, u16), resolved: Resolved },
+    Resolved { name: Name, resolved: Resolved },
     WorkerEnded(Box<Post>, End),
 }
 
@@ -61,8 +61,8 @@ pub struct Gateway {
     shared: Arc<Shared>,
     events: Receiver<Event>,
     sender: Sender<Event>,
-    names: Sender<(String, u16)>,
-    name: (String, u16),
+    names: Sender<Name>,
+    name: Name,
     resolved: Resolved,
     alive: usize,
     deaths: Vec<Instant>,
@@ -121,8 +121,9 @@ pub fn start(loaded: Loaded) -> Result<Gateway, String> {
 
     let (sender, events) = mpsc::channel();
     let (names, wanted_names) = mpsc::channel();
-    resolve::start(Arc::clone(&shared.resolve_wanted), sender.clone(), wanted_names)
-        .map_err(|error| error.to_string())?;
+    let tell = sender.clone();
+    let tell = move |name, resolved| tell.send(Event::Resolved { name, resolved }).is_ok();
+    resolve::start(Arc::clone(&shared.resolve_wanted), wanted_names, tell).map_err(|error| error.to_string())?;
     let name = (settings.upstream.url.host.clone(), settings.upstream.url.port);
     let resolved = first_answer(&name, &names, &events);
     let snapshot = publish::snapshot(settings, &resolved)?;
@@ -205,7 +206,7 @@ fn share(
     Ok((Arc::new(shared), mailboxes))
 }
 
-fn first_answer(name: &(String, u16), names: &Sender<(String, u16)>, events: &Receiver<Event>) -> Resolved {
+fn first_answer(name: &Name, names: &Sender<Name>, events: &Receiver<Event>) -> Resolved {
     // The resolver lives as long as its senders, and this is one of them.
     let _ = names.send(name.clone());
     match events.recv_timeout(FIRST_RESOLVE) {
@@ -351,7 +352,7 @@ impl Gateway {
         }
     }
 
-    fn take_resolved(&mut self, name: (String, u16), resolved: Resolved) {
+    fn take_resolved(&mut self, name: Name, resolved: Resolved) {
         if name != self.name {
             return;
         }

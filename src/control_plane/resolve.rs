@@ -5,12 +5,10 @@ use std::{
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
-        mpsc::{Receiver, RecvTimeoutError, Sender},
+        mpsc::{Receiver, RecvTimeoutError},
     },
     time::{Duration, Instant},
 };
-
-use super::boot::Event;
 
 /// Names are asked for again after this long: the system's resolver does not tell how long an answer holds.
 const REFRESH: Duration = Duration::from_secs(30);
@@ -59,22 +57,29 @@ pub fn ask(host: &str, port: u16) -> Resolved {
     }
 }
 
-/// Runs the resolver's thread: answers go to `events`, names come from `names`.
+/// A host and its port.
+pub type Name = (String, u16);
+
+/// Runs the resolver's thread: names come from `names`, `tell` gets the answers and says whether anybody still listens.
 ///
 /// # Errors
 /// When no thread is to be had.
-pub fn start(wanted: Arc<AtomicBool>, events: Sender<Event>, names: Receiver<(String, u16)>) -> std::io::Result<()> {
-    std::thread::Builder::new().name("resolve".to_owned()).spawn(move || watch(&wanted, &events, &names)).map(drop)
+pub fn start(
+    wanted: Arc<AtomicBool>,
+    names: Receiver<Name>,
+    tell: impl Fn(Name, Resolved) -> bool + Send + 'static,
+) -> std::io::Result<()> {
+    std::thread::Builder::new().name("resolve".to_owned()).spawn(move || watch(&wanted, &names, &tell)).map(drop)
 }
 
-fn watch(wanted: &AtomicBool, events: &Sender<Event>, names: &Receiver<(String, u16)>) {
+fn watch(wanted: &AtomicBool, names: &Receiver<Name>, tell: &dyn Fn(Name, Resolved) -> bool) {
     let Ok(mut name) = names.recv() else { return };
     loop {
         let resolved = ask(&name.0, name.1);
         let good = resolved.failure.is_none();
         let fixed = literal(&name.0, name.1).is_some();
         wanted.store(false, Relaxed);
-        if events.send(Event::Resolved { name: name.clone(), resolved }).is_err() {
+        if !tell(name.clone(), resolved) {
             return;
         }
         let asked = Instant::now();

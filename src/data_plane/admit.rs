@@ -101,7 +101,7 @@ fn open(
     let outgoing = if endpoint.is_own() {
         Outgoing::nothing(head.framing)
     } else {
-        let upstream_head = &mut core.scratch.borrow_mut().write;
+        let upstream_head = &mut core.scratch.borrow_mut().out.write;
         upstream_head.clear();
         write_upstream(upstream_head, head, route.upstream_path, &snapshot, &id);
         let here = decoder.announced().min(arrived.saturating_sub(head.len) as u64);

@@ -1,18 +1,11 @@
 //! One client connection from its first byte to its last: heads in order, one request at a time.
 
-use std::{
-    net::SocketAddr,
-    panic::{AssertUnwindSafe, catch_unwind},
-    pin::{Pin, pin},
-    rc::Rc,
-    task::{Context, Poll},
-};
-
-use pin_project_lite::pin_project;
+use std::{net::SocketAddr, pin::pin, rc::Rc};
 
 use super::{
     account,
     admit::{Admitted, admit},
+    caught::Caught,
     core::Core,
     downstream::Downstream,
     exchange::Exchange,
@@ -45,35 +38,6 @@ pub async fn serve(core: Rc<Core>, socket: Socket, peer: SocketAddr, turned_away
     }
     core.seat().held.fetch_sub(1, Relaxed);
     core.seat().load.fetch_sub(1, Relaxed);
-}
-
-pin_project! {
-    /// Completes with whether the inner future ended without a panic.
-    pub struct Caught<F> {
-        #[pin]
-        inner: F,
-    }
-}
-
-impl<F> Caught<F> {
-    pub fn new(inner: F) -> Self {
-        Self { inner }
-    }
-}
-
-impl<F: Future<Output = ()>> Future for Caught<F> {
-    type Output = bool;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<bool> {
-        let this = self.project();
-        // The state behind a panic is dropped with the connection; what outlives it are cells that are whole between
-        // any two statements.
-        match catch_unwind(AssertUnwindSafe(|| this.inner.poll(cx))) {
-            Ok(Poll::Pending) => Poll::Pending,
-            Ok(Poll::Ready(())) => Poll::Ready(true),
-            Err(_) => Poll::Ready(false),
-        }
-    }
 }
 
 async fn run(core: &Core, socket: &Socket, peer: SocketAddr) {

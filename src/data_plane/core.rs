@@ -8,13 +8,12 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
-    task::Waker,
 };
 
 use super::{
     budget::Budget,
     buffers::Buffers,
-    cache::{recall::Recall, registry::Registry},
+    cache::{bells::Bells, recall::Recall, registry::Registry},
     clock::{Clock, Micros},
     deadline::Deadlines,
     driver::Driver,
@@ -99,6 +98,11 @@ impl Seat {
 /// Buffers that are only used between two waits, so that all connections share them.
 pub struct Scratch {
     pub read: Box<[u8]>,
+    pub out: Output,
+}
+
+/// What is about to be written: a head, and what the filter leaves of a body.
+pub struct Output {
     pub write: Vec<u8>,
     pub think: Out,
 }
@@ -123,8 +127,7 @@ pub struct Core {
     told: RefCell<HashSet<Box<str>>>,
     /// What the current snapshot's rules say of the models asked for; bounded.
     verdicts: RefCell<HashMap<Box<str>, Verdict>>,
-    /// Tasks of this core that wait for news of a flight, by its id.
-    sleepers: RefCell<HashMap<u64, Vec<Waker>>>,
+    pub bells: Rc<Bells>,
     /// Upstream calls for followers, which outlive the connection that began them.
     pub flying: Cell<usize>,
     /// Requests that were answered from the cache, with their answers as they were written.
@@ -153,6 +156,7 @@ impl Core {
     ) -> Rc<Self> {
         let meter = Arc::clone(&shared.cores[index].meter);
         let clock = Clock::new();
+        let bells = Rc::new(Bells::new(index, shared.cores.iter().map(|seat| seat.door.clone())));
         // Ids must differ between cores and between runs; they are names, not secrets.
         let seed = clock.wall_us(clock.now()).wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ ((index as u64) << 56);
         Rc::new_cyclic(|me| Self {
@@ -167,8 +171,7 @@ impl Core {
             journal,
             scratch: RefCell::new(Scratch {
                 read: vec![0; READ_BYTES].into_boxed_slice(),
-                write: Vec::with_capacity(4_096),
-                think: Out::default(),
+                out: Output { write: Vec::with_capacity(4_096), think: Out::default() },
             }),
             snapshot: RefCell::new(snapshot),
             draining: Cell::new(shared.draining.load(Relaxed)),
@@ -176,7 +179,7 @@ impl Core {
             next_id: Cell::new(seed),
             told: RefCell::default(),
             verdicts: RefCell::default(),
-            sleepers: RefCell::default(),
+            bells,
             flying: Cell::new(0),
             recall: RefCell::default(),
             counts_refused: Cell::new(None),
@@ -230,37 +233,6 @@ impl Core {
         let verdict = snapshot.think.rules.of(model);
         verdicts.insert(model.into(), verdict.clone());
         verdict
-    }
-
-    /// The task will be woken at the next news of a flight.
-    pub fn sleep_on_flight(&self, flight: u64, waker: &Waker) {
-        let mut sleepers = self.sleepers.borrow_mut();
-        let tasks = sleepers.entry(flight).or_default();
-        if !tasks.iter().any(|known| known.will_wake(waker)) {
-            tasks.push(waker.clone());
-        }
-    }
-
-    pub fn wake_flight(&self, flight: u64) {
-        // Waking only queues tasks, so the table may stay borrowed; the list keeps its memory for the next time.
-        if let Some(tasks) = self.sleepers.borrow_mut().get_mut(&flight) {
-            tasks.drain(..).for_each(Waker::wake);
-        }
-    }
-
-    /// A wake-up between cores can get lost when a mailbox is full; a second look now and then makes up for it. Who still
-    /// waits says so again, so nothing of flights that are over stays.
-    pub fn wake_all_flights(&self) {
-        let sleepers = std::mem::take(&mut *self.sleepers.borrow_mut());
-        sleepers.into_values().flatten().for_each(Waker::wake);
-    }
-
-    /// Nobody on this core waits for the flight any more.
-    pub fn forget_flight(&self, flight: u64) {
-        let mut sleepers = self.sleepers.borrow_mut();
-        if sleepers.get(&flight).is_some_and(Vec::is_empty) {
-            sleepers.remove(&flight);
-        }
     }
 
     /// This core's maker of fingerprints.

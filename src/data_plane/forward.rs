@@ -49,7 +49,7 @@ async fn ask(down: &mut Downstream<'_>, exchange: &mut Exchange, channel: Channe
     let ended = ask_whole(down, exchange, &channel).await?;
     exchange.sent = down.core.clock.now();
     let mut begun = answer_head(down, exchange, channel).await?;
-    begun.relay.reusable &= ended;
+    begun.reply.reusable &= ended;
     Ok(begun)
 }
 
@@ -116,7 +116,7 @@ async fn answer_head(down: &mut Downstream<'_>, exchange: &mut Exchange, channel
     let due = (down.core.clock.now() + exchange.snapshot.limits.first_byte_us).min(exchange.total_due);
     down.timer.set(due);
     let mut heading = Heading::default();
-    let relay = loop {
+    let reply = loop {
         if !channel.has_plaintext() {
             let mut readable = pin!(channel.socket.readable());
             let waited = down.until(readable.as_mut()).await;
@@ -124,11 +124,11 @@ async fn answer_head(down: &mut Downstream<'_>, exchange: &mut Exchange, channel
                 .map_err(|interrupt| late(down.core, exchange.total_due, interrupt, Kind::FirstByteTimeout))?
                 .map_err(|error| lost(&error))?;
         }
-        if let Some(relay) = heading.read(down, exchange, &channel)? {
-            break relay;
+        if let Some(reply) = heading.read(down, exchange, &channel)? {
+            break reply;
         }
         // Only an interim answer can have been written here.
         down.flush().await.map_err(|interrupt| Failure::interrupted(interrupt, Kind::ClientStalled))?;
     };
-    Ok(Begun { channel, relay })
+    Ok(Begun { channel, reply })
 }

@@ -4,6 +4,7 @@
 // Primitives.
 pub mod budget;
 pub mod buffers;
+pub mod caught;
 pub mod channel;
 pub mod clock;
 pub mod core;
@@ -41,7 +42,9 @@ pub mod forward;
 pub mod guard;
 pub mod heading;
 pub mod local;
+pub mod mode;
 pub mod plan;
 pub mod relay;
+pub mod reply;
 pub mod scrape;
 pub mod send;

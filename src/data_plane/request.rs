@@ -87,9 +87,9 @@ async fn cached(down: &mut Downstream<'_>, exchange: &mut Exchange) -> Result<Op
             Ok(answer) => play(down, exchange, &answer, kind, print.map(|print| (print, &hit))).await?,
             Err(_) => None,
         },
-        Found::Flying(follower, kind) => match follow(down, exchange, follower, kind).await? {
+        Found::Flying(follower, wanted) => match follow(down, exchange, follower, wanted).await? {
             Followed::Ended(ending) => Some(ending),
-            Followed::Answer(answer) => play(down, exchange, &answer, kind, None).await?,
+            Followed::Answer(answer) => play(down, exchange, &answer, wanted.kind, None).await?,
             Followed::Alone => None,
         },
     };

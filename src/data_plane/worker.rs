@@ -72,7 +72,10 @@ pub fn run(post: &mut Post) -> End {
             let seat = &post.shared.cores[post.index];
             seat.load.fetch_sub(seat.held.swap(0, Relaxed), Relaxed);
             seat.meter.forget_gauges();
-            post.shared.flights.bury(post.index, &post.shared);
+            let ring = |index: usize, flight| {
+                let _ = post.shared.cores[index].door.send(Letter::Flight(flight));
+            };
+            post.shared.flights.bury(post.index, &ring);
             End::Died
         }
     }
@@ -124,11 +127,11 @@ fn read_letters(post: &mut Post, core: &Rc<Core>) {
                 core.take_snapshot(snapshot);
                 core.meter.one(Metric::SnapshotsTaken);
             }
-            Letter::Flight(id) => core.wake_flight(id),
+            Letter::Flight(id) => core.bells.wake(id),
             Letter::Drain => {
                 core.draining.set(true);
                 core.deadlines.fire_idle();
-                core.wake_all_flights();
+                core.bells.wake_all();
             }
             #[cfg(debug_assertions)]
             Letter::Die => super::faults::die(),
@@ -180,6 +183,6 @@ fn housekeeping(core: &Core) {
     core.pool.age_out(core.clock.now(), core.snapshot().upstream.identity);
     core.meter.set(Metric::UpstreamIdle, core.pool.len() as u64);
     core.meter.add(Metric::LogDropped, core.journal.take_dropped());
-    core.wake_all_flights();
+    core.bells.wake_all();
     core.journal.flush();
 }

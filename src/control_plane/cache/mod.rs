@@ -7,6 +7,8 @@
 //! [`Store::problem`] says why. A hit is right or there is none: keys are compared, checksums checked, lengths doubted.
 
 mod cli;
+mod config;
+mod counts;
 mod directory;
 mod entry;
 mod ledger;
@@ -15,4 +17,5 @@ mod store;
 mod tiers;
 
 pub use cli::{clear, status};
-pub use store::{Config, Disk, Hit, Status, Store};
+pub use config::Config;
+pub use store::{Disk, Hit, Status, Store};

@@ -9,18 +9,14 @@ use tokio::sync::mpsc;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+use super::counts::{Counts, DISK_FAILED, DISK_OPEN, DISK_PAUSED};
 use super::directory::Directory;
 use super::entry::{Entry, Key};
 use super::ledger::Ledger;
-use super::store::Counts;
 use super::tiers::Cache;
 use crate::base::bounds::CACHE_DISK_FREE_BYTES_MIN;
 use crate::policy::fingerprint::Fingerprint;
 
-/// What becomes of new entries.
-pub(super) const DISK_OPEN: u8 = 0;
-pub(super) const DISK_PAUSED: u8 = 1;
-pub(super) const DISK_FAILED: u8 = 2;
 /// How often free space is looked at while nothing happens.
 const WATCH_INTERVAL: Duration = Duration::from_secs(1);
 /// How often, while entries come, it is seen whether they arrive.

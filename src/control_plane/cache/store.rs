@@ -1,8 +1,7 @@
 //! The two tiers behind one door.
 
-use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -11,9 +10,11 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::sync::oneshot;
 
+use super::config::Config;
+use super::counts::{Counts, DISK_OPEN, DISK_PAUSED};
 use super::directory::random_key;
 use super::entry::{Entry, Key};
-use super::scribe::{DISK_OPEN, DISK_PAUSED, Note, Scribe, live};
+use super::scribe::{Note, Scribe, live};
 use super::tiers::{Cache, Opened, memory_only, open_disk};
 use crate::base::bounds::{
     CACHE_BLOCKING_THREADS_MAX, CACHE_CLOSE_MS_MAX, CACHE_ENTRY_BYTES_MAX, CACHE_LEDGER_QUEUE_MAX,
@@ -22,18 +23,6 @@ use crate::policy::fingerprint::{Fingerprint, InstallKey};
 use crate::wire::answer::Tier;
 
 const GONE: &str = "the cache's threads are gone";
-
-/// What the options say.
-#[derive(Clone, Debug)]
-pub struct Config {
-    pub dir: PathBuf,
-    pub ttl: Duration,
-    /// Entries on the disk, 1 or more.
-    pub entries_max: u32,
-    pub memory_bytes: usize,
-    /// Space on the disk; `None` makes it of the number of entries.
-    pub disk_bytes: Option<u64>,
-}
 
 /// A live entry.
 #[derive(Clone, Debug)]
@@ -82,19 +71,6 @@ pub struct Status {
     pub disk: Disk,
 }
 
-/// What the store and its tasks tell each other.
-#[derive(Debug)]
-pub(super) struct Counts {
-    /// Entries of another one were cleared. foyer's own clearing is not enough: the next write renews the index page of
-    /// its block, old entries included, and the next start finds them there.
-    pub epoch: AtomicU64,
-    pub skipped: AtomicU64,
-    pub memory_evicted: AtomicU64,
-    pub disk_evicted: AtomicU64,
-    /// What becomes of new entries, a `DISK_…`.
-    pub disk: AtomicU8,
-}
-
 /// The cache. Every core holds it in an `Arc`.
 #[derive(Debug)]
 pub struct Store {
@@ -128,13 +104,7 @@ impl Store {
             .map_err(|error| format!("cannot start the cache's threads: {error}"))?;
         let handle = runtime.handle().clone();
         let spawner = Spawner::from(runtime);
-        let counts = Arc::new(Counts {
-            epoch: AtomicU64::new(1),
-            skipped: AtomicU64::new(0),
-            memory_evicted: AtomicU64::new(0),
-            disk_evicted: AtomicU64::new(0),
-            disk: AtomicU8::new(DISK_OPEN),
-        });
+        let counts = Arc::new(Counts::default());
         let begun = Instant::now();
         let opening = open_disk(config.clone(), Arc::clone(&counts), spawner.clone());
         let (disk, problem) = match wait(&handle, opening)? {

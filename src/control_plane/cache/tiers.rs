@@ -9,10 +9,11 @@ use foyer::{
     HybridCacheBuilder, HybridCacheBuilderPhaseMemory, HybridCachePolicy, PsyncIoEngineConfig, RecoverMode, Spawner,
 };
 
+use super::config::Config;
+use super::counts::Counts;
 use super::directory::{Directory, Layout};
 use super::entry::{Entry, Key};
 use super::ledger::Ledger;
-use super::store::{Config, Counts};
 use crate::base::bounds::{CACHE_ENTRY_BYTES_MAX, CACHE_WRITE_QUEUE_BYTES_MAX};
 use crate::policy::fingerprint::InstallKey;
 

@@ -1,8 +1,8 @@
 //! What options must be to each other. Single values are checked by their kind.
 
 use super::address::{is_loopback, is_ourselves};
-use super::load::{Origin, Source};
 use super::nearest;
+use super::origin::{Origin, Source};
 use super::problem::Problem;
 use super::settings::Settings;
 use super::table::{self, ROWS};

@@ -238,7 +238,7 @@ fn texts(raw: &Raw) -> Result<Vec<String>, String> {
 fn tree(raw: &Raw) -> Result<Tree, String> {
     match raw {
         Raw::Tree(tree) => Ok(tree.clone()),
-        Raw::Text(text) => super::file::parse(text),
+        Raw::Text(text) => super::yaml::parse(text),
     }
 }
 

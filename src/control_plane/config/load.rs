@@ -6,21 +6,11 @@ use std::path::PathBuf;
 
 use super::environment::Environment;
 use super::kind::{Kind, Raw, Value};
+use super::origin::{Origin, Source};
 use super::problem::Problem;
 use super::settings::Settings;
 use super::table::{self, Applies, ROWS};
 use super::{checks, file};
-
-/// Where a value came from, the strongest first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Source {
-    Flag,
-    Environment,
-    /// A variable of another program, such as `OLLAMA_URL`.
-    Ecosystem,
-    File,
-    Default,
-}
 
 /// All that `load` reads, kept for reloads. `Debug` shows no values.
 #[derive(Clone, Default)]
@@ -43,20 +33,6 @@ impl std::fmt::Debug for Inputs {
 
 /// A flag's text, which may be a secret.
 pub type FlagText = crate::base::secret::Secret;
-
-/// What applies to one option.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Origin {
-    pub source: Source,
-    /// `--timeout`, `TIMEOUT_SECONDS`, `thinkgate.yaml:3: timeouts.total`, `default`.
-    pub name: String,
-}
-
-impl Default for Origin {
-    fn default() -> Self {
-        Self { source: Source::Default, name: "default".to_owned() }
-    }
-}
 
 /// A configuration that may be used.
 #[derive(Clone, Debug)]
@@ -142,7 +118,7 @@ fn gather(inputs: &Inputs) -> Gathered {
     for (row, text) in &inputs.flags {
         given.push(give(*row, Source::Flag, ROWS[*row].name(), Raw::Text(text.reveal().to_owned())));
     }
-    for (row, name, value) in inputs.environment.given(&mut problems) {
+    for (row, name, value) in table::given(&inputs.environment, &mut problems) {
         given.push(give(row, Source::Environment, name, Raw::Text(value.to_owned())));
     }
     let file = if inputs.text.is_some() { None } else { config_file(inputs, &given) };

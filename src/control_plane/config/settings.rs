@@ -306,9 +306,3 @@ impl Settings {
         }
     }
 }
-
-impl Default for Settings {
-    fn default() -> Self {
-        super::table::defaults()
-    }
-}

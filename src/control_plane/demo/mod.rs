@@ -9,12 +9,14 @@ mod http;
 mod model;
 mod ollama;
 mod openai;
+mod pace;
 mod screen;
 mod server;
 mod show;
 mod visitor;
 
-pub use server::{Pace, ServerHandle, start_server};
+pub use pace::Pace;
+pub use server::{ServerHandle, start_server};
 pub use show::run;
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::clock::rfc3339;
 use super::http::Wire;
 use super::model::{self, Ask, Thinking, Token, Turn};
-use super::server::Pace;
+use super::pace::Pace;
 
 /// Routes outside `/v1`. An unknown path gets the plain 404 of Ollama's router.
 pub fn serve(method: &str, path: &str, body: &[u8], wire: &mut Wire, pace: Pace) -> io::Result<()> {

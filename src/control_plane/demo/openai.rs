@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::clock::unix_seconds;
 use super::http::Wire;
 use super::model::{self, Ask, Thinking, Token, Turn};
-use super::server::Pace;
+use super::pace::Pace;
 
 /// Routes below `/v1`; an unknown one is a 404 in the dialect.
 pub fn serve(method: &str, path: &str, body: &[u8], wire: &mut Wire, pace: Pace) -> io::Result<()> {

@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use super::pace::Pace;
 use super::screen::Screen;
-use super::server::{Pace, ServerHandle, start_server};
+use super::server::{ServerHandle, start_server};
 use super::show::converse;
 use super::visitor;
 

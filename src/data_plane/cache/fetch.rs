@@ -20,10 +20,10 @@ use crate::{
     base::{bounds::FLIGHT_LOG_BYTES_MAX, error::Kind, metric::Metric},
     data_plane::{
         budget::Charge,
+        caught::Caught,
         channel::Channel,
         clock::Micros,
         connect,
-        connection::Caught,
         core::Core,
         deadline::{self, Ended, Timer},
         downstream::Interrupt,
@@ -61,8 +61,8 @@ pub async fn fly(core: Rc<Core>, leader: Leader, errand: Errand) {
     }
     // After a panic nobody else has said so.
     let failed = End::Failed { kind: Kind::Internal, detail: "".into() };
-    flight.finish(&core, if flight.head().is_some() { End::Cut(Kind::Internal) } else { failed });
-    core.forget_flight(flight.id);
+    flight.finish(&core.bells, if flight.head().is_some() { End::Cut(Kind::Internal) } else { failed });
+    core.bells.forget(flight.id);
     let kept = match &core.shared.answers {
         Some(answers) if flight.is_worth_keeping() => answers.later(keep_answer(&core, &flight, tool_calls)),
         _ => false,
@@ -98,7 +98,7 @@ async fn run(core: &Rc<Core>, leader: Leader, errand: Errand) {
         Err(failure) if pilot.leader.flight.head().is_some() => End::Cut(failure.kind),
         Err(failure) => End::Failed { kind: failure.kind, detail: failure.detail.into() },
     };
-    pilot.leader.flight.finish(core, end);
+    pilot.leader.flight.finish(&core.bells, end);
 }
 
 /// Waits on behalf of all followers.
@@ -137,7 +137,7 @@ impl Guard for Pilot {
     async fn until<T>(&mut self, event: Pin<&mut (impl Future<Output = T> + ?Sized)>) -> Result<T, Interrupt> {
         let timer = self.timer.handle();
         let ended = deadline::until_watched(&timer, event, |cx| {
-            self.leader.listen(&self.core, cx);
+            self.leader.listen(&self.core.bells, cx);
             let flight = &self.leader.flight;
             // A core that is told to end asks nothing for nobody.
             let idle = self.core.draining.get() && flight.is_deserted();
@@ -241,7 +241,7 @@ async fn wait_for_followers(pilot: &mut Pilot, errand: &Errand) -> Result<(), Fa
         let mut first = true;
         // `until` registers this task for news of the flight; one wake-up is reason enough to look again.
         let mut news = pin!(poll_fn(|cx| {
-            core.sleep_on_flight(flight.id, cx.waker());
+            core.bells.sleep(flight.id, cx.waker());
             if std::mem::replace(&mut first, false) { Poll::Pending } else { Poll::Ready(()) }
         }));
         match pilot.until(news.as_mut()).await {
@@ -328,7 +328,7 @@ impl Answer {
                 self.announced = head.framing != Framing::UntilClose;
                 self.reusable = head.keep_alive;
                 self.idle_hint_s = head.keep_alive_timeout;
-                leader.publish_head(core, head.status, &self.partial[..end]);
+                leader.publish_head(&core.bells, head.status, &self.partial[..end]);
                 return Ok(Some(end));
             }
             self.partial.drain(..end);
@@ -345,7 +345,7 @@ impl Answer {
             .decode_in_place(bytes)
             .map_err(|kind| Failure::with(kind, "its body is not framed as announced"))?;
         self.reusable &= decoded.consumed == bytes.len();
-        leader.publish(core, &bytes[..decoded.payload]);
+        leader.publish(&core.bells, &bytes[..decoded.payload]);
         if leader.flight.published() > FLIGHT_LOG_BYTES_MAX {
             leader.flight.forget_start();
         }

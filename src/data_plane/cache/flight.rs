@@ -15,20 +15,19 @@ use std::{
 
 use arc_swap::ArcSwapOption;
 
+use super::bells::Bells;
 use crate::{
     base::{bounds::FLIGHT_LAG_BYTES_MAX, error::Kind},
-    data_plane::{
-        clock::Micros,
-        core::{Core, Shared},
-        exchange::Exchange,
-        mailbox::Letter,
-    },
+    data_plane::clock::Micros,
     policy::fingerprint::{Fingerprint, Input},
     wire::answer,
 };
 
 /// Nobody follows and nobody may begin to.
 const ABANDONED: usize = usize::MAX;
+
+/// Names flights on all cores.
+static NEXT_ID: AtomicU64 = AtomicU64::new(0);
 
 /// A piece of the body, and the one after it.
 pub struct Piece {
@@ -84,17 +83,6 @@ pub struct Form {
 }
 
 impl Form {
-    /// What a client wants.
-    #[must_use]
-    pub fn wanted(exchange: &Exchange, kind: answer::Kind) -> Self {
-        Self {
-            kind,
-            stream: exchange.wants_stream,
-            usage: exchange.wants_stream && exchange.include_usage,
-            base64: exchange.wants_base64,
-        }
-    }
-
     /// The same stream, but for the counts at its end, which `wanted` does not want.
     #[must_use]
     pub fn is_but_for_usage(&self, wanted: &Self) -> bool {
@@ -165,16 +153,16 @@ pub struct Flight {
 impl Flight {
     /// A flight that brings pieces of the form `asked`.
     #[must_use]
-    pub fn new(core: &Core, wish: &Wish, asked: Form, finishes: bool) -> (Arc<Self>, Leader) {
+    pub fn new(bells: &Bells, wish: &Wish, asked: Form, finishes: bool) -> (Arc<Self>, Leader) {
         let first = Piece::new(Box::default());
         let flight = Arc::new(Self {
-            id: core.new_id(),
+            id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             print: wish.print,
             asked,
             counts_wanted: wish.form.tells_usage(),
             uncounted: AtomicBool::new(false),
             inputs: wish.inputs.clone(),
-            home: core.index,
+            home: bells.index,
             head: OnceLock::new(),
             first: ArcSwapOption::new(Some(Arc::clone(&first))),
             end: OnceLock::new(),
@@ -183,7 +171,7 @@ impl Flight {
             followers: AtomicUsize::new(0),
             due: AtomicU64::new(0),
             finishes,
-            sleeping: core.shared.cores.iter().map(|_| AtomicBool::new(false)).collect(),
+            sleeping: (0..bells.cores()).map(|_| AtomicBool::new(false)).collect(),
             joined: AtomicU64::new(0),
         });
         let leader = Leader { flight: Arc::clone(&flight), last: first };
@@ -192,13 +180,13 @@ impl Flight {
 
     /// Begins to follow, from the start, and at most until `due`. `None`: it is too late for that.
     #[must_use]
-    pub fn follow(self: &Arc<Self>, core: &Core, due: Micros) -> Option<Follower> {
-        let (at, core) = (self.first.load_full()?, core.own()?);
+    pub fn follow(self: &Arc<Self>, bells: &Rc<Bells>, due: Micros) -> Option<Follower> {
+        let at = self.first.load_full()?;
         self.due.fetch_max(due, Ordering::Relaxed);
         let more = |followers: usize| (followers != ABANDONED).then_some(followers + 1);
         self.followers.fetch_update(Ordering::AcqRel, Ordering::Acquire, more).ok()?;
         self.joined.fetch_add(1, Ordering::Relaxed);
-        Some(Follower { flight: Arc::clone(self), core, at, taken: 0 })
+        Some(Follower { flight: Arc::clone(self), bells: Rc::clone(bells), at, taken: 0 })
     }
 
     /// Nobody waits longer than this.
@@ -285,43 +273,33 @@ impl Flight {
     }
 
     /// The end. The first one counts: what is said after a panic comes second.
-    pub fn finish(&self, core: &Core, end: End) {
+    pub fn finish(&self, bells: &Bells, end: End) {
         let _ = self.end.set(end);
-        self.wake_sleepers(core);
+        self.wake_sleepers(bells);
     }
 
-    /// The end of a flight whose core died: nobody else will say so. Tells the cores that live.
-    pub fn bury(&self, dead: usize, shared: &Shared) {
+    /// The end of a flight whose core died: nobody else will say so. `ring`: tells a core of it.
+    pub fn bury(&self, dead: usize, ring: &dyn Fn(usize, u64)) {
         if self.home != dead {
             return;
         }
         let failed = End::Failed { kind: Kind::Internal, detail: "".into() };
         let _ = self.end.set(if self.head().is_some() { End::Cut(Kind::Internal) } else { failed });
-        fence(Ordering::SeqCst);
-        for (seat, sleeping) in shared.cores.iter().zip(&self.sleeping) {
-            if sleeping.swap(false, Ordering::AcqRel) {
-                let _ = seat.door.send(Letter::Flight(self.id));
-            }
-        }
+        self.each_sleeper(ring);
     }
 
-    /// Wakes whoever sleeps on some core. `core`: the caller's.
-    fn wake_sleepers(&self, core: &Core) {
+    /// Wakes whoever sleeps on some core. `bells`: the caller's.
+    fn wake_sleepers(&self, bells: &Bells) {
+        self.each_sleeper(&|index, id| bells.ring(index, id));
+    }
+
+    fn each_sleeper(&self, ring: &dyn Fn(usize, u64)) {
         // Pairs with the fence in `poll_news`: either the sleeper sees the news or we see the sleeper.
         fence(Ordering::SeqCst);
         for (index, sleeping) in self.sleeping.iter().enumerate() {
             if sleeping.load(Ordering::Relaxed) && sleeping.swap(false, Ordering::AcqRel) {
-                self.wake(core, index);
+                ring(index, self.id);
             }
-        }
-    }
-
-    fn wake(&self, core: &Core, index: usize) {
-        if index == core.index {
-            core.wake_flight(self.id);
-        } else {
-            // A mailbox that is full makes the sleeper wait for the next housekeeping of its core.
-            let _ = core.shared.cores[index].door.send(Letter::Flight(self.id));
         }
     }
 }
@@ -338,13 +316,13 @@ impl Leader {
         self.flight.uncounted.store(true, Ordering::Release);
     }
 
-    pub fn publish_head(&self, core: &Core, status: u16, bytes: &[u8]) {
+    pub fn publish_head(&self, bells: &Bells, status: u16, bytes: &[u8]) {
         // There is one leader and it comes here once.
         let _ = self.flight.head.set(Head { bytes: bytes.into(), status });
-        self.flight.wake_sleepers(core);
+        self.flight.wake_sleepers(bells);
     }
 
-    pub fn publish(&mut self, core: &Core, bytes: &[u8]) {
+    pub fn publish(&mut self, bells: &Bells, bytes: &[u8]) {
         if bytes.is_empty() {
             return;
         }
@@ -352,7 +330,7 @@ impl Leader {
         self.flight.published.fetch_add(bytes.len() as u64, Ordering::AcqRel);
         let _ = self.last.next.set(Arc::clone(&piece));
         self.last = piece;
-        self.flight.wake_sleepers(core);
+        self.flight.wake_sleepers(bells);
     }
 
     /// All followers are far behind, so nothing more should be read.
@@ -364,15 +342,15 @@ impl Leader {
     }
 
     /// Registers the leader's task for news from its followers.
-    pub fn listen(&self, core: &Core, cx: &Context<'_>) {
-        core.sleep_on_flight(self.flight.id, cx.waker());
+    pub fn listen(&self, bells: &Bells, cx: &Context<'_>) {
+        bells.sleep(self.flight.id, cx.waker());
     }
 }
 
 /// One who reads. Stops to when dropped.
 pub struct Follower {
     pub flight: Arc<Flight>,
-    core: Rc<Core>,
+    bells: Rc<Bells>,
     at: Arc<Piece>,
     taken: u64,
 }
@@ -406,7 +384,7 @@ impl Follower {
         if published.saturating_sub(before) > FLIGHT_LAG_BYTES_MAX
             && published.saturating_sub(self.taken) <= FLIGHT_LAG_BYTES_MAX
         {
-            self.flight.wake(&self.core, self.flight.home);
+            self.bells.ring(self.flight.home, self.flight.id);
         }
     }
 
@@ -423,8 +401,8 @@ impl Follower {
         if news() {
             return Poll::Ready(());
         }
-        self.core.sleep_on_flight(self.flight.id, cx.waker());
-        self.flight.sleeping[self.core.index].store(true, Ordering::Release);
+        self.bells.sleep(self.flight.id, cx.waker());
+        self.flight.sleeping[self.bells.index].store(true, Ordering::Release);
         fence(Ordering::SeqCst);
         if news() { Poll::Ready(()) } else { Poll::Pending }
     }
@@ -439,8 +417,8 @@ impl Drop for Follower {
         let fewer = |followers: usize| Some(if followers <= 1 { none } else { followers - 1 });
         let before = flight.followers.fetch_update(Ordering::AcqRel, Ordering::Acquire, fewer);
         if before == Ok(1) && flight.end().is_none() {
-            flight.wake(&self.core, flight.home);
+            self.bells.ring(flight.home, flight.id);
         }
-        self.core.forget_flight(flight.id);
+        self.bells.forget(flight.id);
     }
 }

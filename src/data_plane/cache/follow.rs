@@ -14,13 +14,13 @@ use crate::{
         downstream::{Downstream, Interrupt},
         exchange::Exchange,
         failure::Failure,
-        heading,
         meter::Raised,
-        relay::{self, Ending, Relay},
+        relay::{self, Ending},
+        reply::Reply,
         send::late,
     },
     wire::{
-        answer::{self, Answer, Kind, Recorder, Usage},
+        answer::{self, Answer, Recorder, Usage},
         http::{Media, Method, ResponseHead, response, slots},
         think::Framing,
     },
@@ -35,7 +35,7 @@ pub enum Followed {
     Answer(Box<Answer<'static>>),
 }
 
-/// Follows to the end.
+/// Follows to the end. `wanted`: what the client asked for.
 ///
 /// # Errors
 /// The flight failed, or this client's patience ended, before anything was written.
@@ -43,17 +43,17 @@ pub async fn follow(
     down: &mut Downstream<'_>,
     exchange: &mut Exchange,
     mut follower: Follower,
-    kind: Kind,
+    wanted: Form,
 ) -> Result<Followed, Failure> {
     let _follows = Raised::new(&down.core.meter, Metric::CacheFollowers);
-    run(down, exchange, &mut follower, kind).await
+    run(down, exchange, &mut follower, wanted).await
 }
 
 async fn run(
     down: &mut Downstream<'_>,
     exchange: &mut Exchange,
     follower: &mut Follower,
-    kind: Kind,
+    wanted: Form,
 ) -> Result<Followed, Failure> {
     let core = down.core;
     exchange.sent = core.clock.now();
@@ -66,10 +66,9 @@ async fn run(
         _ => {}
     }
     let Some(head) = flight.head() else { return Err(Failure::of(Fault::Internal)) };
-    let wanted = Form::wanted(exchange, kind);
     let form = flight.form();
     let strain = form.is_but_for_usage(&wanted).then(Strain::default);
-    if form == wanted || (form.kind == kind && head.status != 200) || strain.is_some() {
+    if form == wanted || (form.kind == wanted.kind && head.status != 200) || strain.is_some() {
         return live(down, exchange, follower, &head.bytes, strain).await.map(Followed::Ended);
     }
     // Another form is wanted, which can only be made of the whole.
@@ -161,34 +160,20 @@ async fn live(
     // It will not be asked again.
     exchange.outgoing.forget(&core.buffers);
     exchange.charge.give_back();
-    let mut relay = begin(down, exchange, head)?;
-    let strain = strain.filter(|_| relay.stream);
-    let stream = relay.stream;
-    let _active = stream.then(|| Raised::new(&core.meter, Metric::StreamsActive));
-    let result = pass_on(down, exchange, follower, &mut relay, strain).await;
-    relay::conclude(down, exchange, &mut relay, result).await
-}
-
-/// Writes the client's head from the upstream's.
-fn begin(down: &mut Downstream<'_>, exchange: &mut Exchange, head: &[u8]) -> Result<Relay, Failure> {
-    let mut slots = slots();
-    let parsed = response::parse(head, Method::Post, &mut slots)?.ok_or_else(|| Failure::of(Fault::Internal))?;
-    let mut scratch = down.core.scratch.borrow_mut();
-    let Scratch { write, think, .. } = &mut *scratch;
-    write.clear();
-    let mut relay = heading::begin(down, exchange, &parsed, None, write);
     // The head leaves at once, unless it has to wait for the length of an edited body.
-    if !relay.hold_head_if_collecting(head, write) {
-        relay.piece(down, exchange, write, &[], false, think)?;
-    }
-    Ok(relay)
+    let mut reply = Reply::open(down, exchange, head, &[], false)?;
+    let strain = strain.filter(|_| reply.stream);
+    let stream = reply.stream;
+    let _active = stream.then(|| Raised::new(&core.meter, Metric::StreamsActive));
+    let result = pass_on(down, exchange, follower, &mut reply, strain).await;
+    relay::conclude(down, exchange, &mut reply, result).await
 }
 
 async fn pass_on(
     down: &mut Downstream<'_>,
     exchange: &mut Exchange,
     follower: &mut Follower,
-    relay: &mut Relay,
+    reply: &mut Reply,
     mut strain: Option<Strain>,
 ) -> Result<(), Failure> {
     let core = down.core;
@@ -201,21 +186,21 @@ async fn pass_on(
             down.timer.set(idle_due);
             down.flush().await.map_err(|interrupt| late(core, exchange.total_due, interrupt, Fault::IdleTimeout))?;
         }
-        if relay.done {
+        if reply.done {
             return Ok(());
         }
         if follower.is_lost() {
             return Err(Failure::with(Fault::Overloaded, "too far behind the others"));
         }
-        if pass_some(down, exchange, follower, relay, strain.as_mut())? {
+        if pass_some(down, exchange, follower, reply, strain.as_mut())? {
             continue;
         }
-        let beat_due = relay.beat_due(heartbeat);
+        let beat_due = reply.beat_due(heartbeat);
         down.timer.set(idle_due.min(beat_due));
         let mut news = pin!(poll_fn(|cx| follower.poll_news(cx, true)));
         match down.until(news.as_mut()).await {
             Ok(()) => {}
-            Err(Interrupt::Due) if beat_due <= core.clock.now() && beat_due < idle_due => relay.beat(down)?,
+            Err(Interrupt::Due) if beat_due <= core.clock.now() && beat_due < idle_due => reply.beat(down)?,
             Err(interrupt) => return Err(late(core, exchange.total_due, interrupt, Fault::IdleTimeout)),
         }
     }
@@ -226,13 +211,13 @@ fn pass_some(
     down: &mut Downstream<'_>,
     exchange: &mut Exchange,
     follower: &mut Follower,
-    relay: &mut Relay,
+    reply: &mut Reply,
     strain: Option<&mut Strain>,
 ) -> Result<bool, Failure> {
     let core = down.core;
     let mut scratch = core.scratch.borrow_mut();
-    let Scratch { read, write, think } = &mut *scratch;
-    write.clear();
+    let Scratch { read, out } = &mut *scratch;
+    out.write.clear();
     let mut filled = 0;
     let mut first = None;
     let last = loop {
@@ -279,10 +264,10 @@ fn pass_some(
         None => bytes,
     };
     if last && let Some(End::Cut(kind)) = follower.flight.end() {
-        relay.piece(down, exchange, write, bytes, false, think)?;
-        relay.flush_filter(down, write, think)?;
+        reply.piece(down, exchange, out, bytes, false)?;
+        reply.flush_filter(down, out)?;
         return Err(Failure::with(*kind, "the flight was cut"));
     }
-    relay.piece(down, exchange, write, bytes, last, think)?;
+    reply.piece(down, exchange, out, bytes, last)?;
     Ok(true)
 }

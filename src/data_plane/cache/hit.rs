@@ -3,23 +3,23 @@
 
 use std::pin::pin;
 
-use super::stored::{Finished, send};
+use super::{
+    finished::{Finished, Form},
+    stored::{question, send},
+};
 use crate::{
     base::{bounds::FINISHED_BYTES_MAX, error::Kind as Fault},
     data_plane::{
-        core::{Scratch, digits},
+        core::digits,
         downstream::{Downstream, Interrupt},
         exchange::Exchange,
         failure::Failure,
-        heading,
-        relay::{self, Ending, Relay},
+        relay::{self, Ending},
+        reply::Reply,
         send::late,
     },
     policy::{answers::Hit, fingerprint::Fingerprint},
-    wire::{
-        answer::{Answer, Context, Family, Kind, Replay},
-        http::{Method, response, slots},
-    },
+    wire::answer::{Answer, Context, Kind, Replay},
 };
 
 /// Events are gathered to about this much before they are written.
@@ -61,49 +61,22 @@ pub async fn play(
     if !more && batch.len() <= FINISHED_BYTES_MAX && !exchange.snapshot.debug {
         let spec = exchange.think.take();
         let finished =
-            Finished::new(form, &batch, spec, &mut core.scratch.borrow_mut().think, &digits, now_unix_micros);
+            Finished::new(form, &batch, spec, &mut core.scratch.borrow_mut().out.think, &digits, now_unix_micros);
         core.buffers.give(batch);
         let ending = send(down, exchange, &finished).await?;
         if let (Some((print, hit)), Some(caching)) = (entry, exchange.caching.take()) {
-            core.recall.borrow_mut().note(exchange, *caching, print, hit.answer.clone(), finished);
+            let (question, model) = (question(exchange, &caching), exchange.model.as_deref());
+            core.recall.borrow_mut().note(&question, model, print, hit.answer.clone(), finished);
         }
         return Ok(Some(ending));
     }
     // It is answered from here: the request need not be kept.
     exchange.outgoing.forget(&core.buffers);
     exchange.charge.give_back();
-    let mut relay = begin(down, exchange, form, &batch, !more)?;
-    let result = play_rest(down, exchange, &mut replay, &mut relay, &mut batch, pace_us).await;
+    let mut reply = begin(down, exchange, form, &batch, !more)?;
+    let result = play_rest(down, exchange, &mut replay, &mut reply, &mut batch, pace_us).await;
     core.buffers.give(batch);
-    relay::conclude(down, exchange, &mut relay, result).await.map(Some)
-}
-
-/// How a stored answer is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Form {
-    Json,
-    EventStream,
-    Ndjson,
-}
-
-impl Form {
-    fn of(kind: Kind, stream: bool) -> Self {
-        let vectors = matches!(kind.family(), Family::Embed | Family::EmbedOne);
-        match (stream && !vectors, kind.is_openai()) {
-            (false, _) => Self::Json,
-            (true, true) => Self::EventStream,
-            (true, false) => Self::Ndjson,
-        }
-    }
-
-    #[must_use]
-    pub const fn content_type(self) -> &'static str {
-        match self {
-            Self::Json => "application/json",
-            Self::EventStream => "text/event-stream",
-            Self::Ndjson => "application/x-ndjson",
-        }
-    }
+    relay::conclude(down, exchange, &mut reply, result).await.map(Some)
 }
 
 /// Gathers events for one write, or takes one if there is a pace. A body that is no stream is one event, whatever its
@@ -126,26 +99,17 @@ fn begin(
     form: Form,
     batch: &[u8],
     last: bool,
-) -> Result<Relay, Failure> {
+) -> Result<Reply, Failure> {
     let length = if form == Form::Json { format!("Content-Length: {}\r\n", batch.len()) } else { String::new() };
     let head = format!("HTTP/1.1 200 OK\r\nContent-Type: {}\r\n{length}\r\n", form.content_type());
-    let mut slots = slots();
-    let parsed = response::parse(head.as_bytes(), Method::Post, &mut slots)?;
-    let parsed = parsed.ok_or_else(|| Failure::of(Fault::Internal))?;
-    let mut scratch = down.core.scratch.borrow_mut();
-    let Scratch { write, think, .. } = &mut *scratch;
-    write.clear();
-    let mut relay = heading::begin(down, exchange, &parsed, None, write);
-    relay.hold_head_if_collecting(head.as_bytes(), write);
-    relay.piece(down, exchange, write, batch, last, think)?;
-    Ok(relay)
+    Reply::open(down, exchange, head.as_bytes(), batch, last)
 }
 
 async fn play_rest(
     down: &mut Downstream<'_>,
     exchange: &mut Exchange,
     replay: &mut Replay<'_>,
-    relay: &mut Relay,
+    reply: &mut Reply,
     batch: &mut Vec<u8>,
     mut pace_us: u64,
 ) -> Result<(), Failure> {
@@ -159,7 +123,7 @@ async fn play_rest(
             down.timer.set((core.clock.now() + limits.idle_us).min(exchange.total_due));
             down.flush().await.map_err(|interrupt| late(core, exchange.total_due, interrupt, Fault::IdleTimeout))?;
         }
-        if relay.done {
+        if reply.done {
             return Ok(());
         }
         if core.clock.now() >= hurry {
@@ -170,10 +134,9 @@ async fn play_rest(
             pause(down, exchange, pace_us).await?;
         }
         let more = fill(replay, batch, pace_us);
-        let mut scratch = core.scratch.borrow_mut();
-        let Scratch { write, think, .. } = &mut *scratch;
-        write.clear();
-        relay.piece(down, exchange, write, batch, !more, think)?;
+        let out = &mut core.scratch.borrow_mut().out;
+        out.write.clear();
+        reply.piece(down, exchange, out, batch, !more)?;
     }
 }
 

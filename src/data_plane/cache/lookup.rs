@@ -37,7 +37,7 @@ pub enum Found {
         /// Names the entry, if the answer is one entry's.
         print: Option<Fingerprint>,
     },
-    Flying(Follower, Kind),
+    Flying(Follower, Form),
 }
 
 /// Looks the request up. Where it has to be asked for, a leader is started and the request is handed to it.
@@ -61,7 +61,7 @@ pub async fn lookup(down: &mut Downstream<'_>, exchange: &mut Exchange) -> Resul
         exchange.cache_says = Some(Outcome::Bypass);
         return Ok(Found::Nowhere);
     };
-    let form = Form::wanted(exchange, kind);
+    let form = wanted(exchange, kind);
     let wish = Wish { print, form, inputs, due: exchange.total_due };
     if caching.no_cache {
         // A fresh answer was asked for: nobody else's will do. It takes the place of what is stored.
@@ -71,18 +71,18 @@ pub async fn lookup(down: &mut Downstream<'_>, exchange: &mut Exchange) -> Resul
     }
     let counts = counts::place(core, exchange, form);
     let asked = if counts.is_some() { form.counted() } else { form };
-    match core.shared.flights.board(core, &wish, asked, exchange.snapshot.cache.finishes) {
+    match core.shared.flights.board(&core.bells, &wish, asked, exchange.snapshot.cache.finishes) {
         Some(Boarded::Joined(follower)) => {
             core.meter.one(Metric::CacheJoined);
             exchange.cache_says = Some(Outcome::Hit { tier: Tier::Flight, age: 0, ttl: 0 });
-            Ok(Found::Flying(follower, kind))
+            Ok(Found::Flying(follower, form))
         }
         Some(Boarded::Leads(follower, leader)) => {
             // One that ended between the look and the boarding has left its answer in the cache before it made room.
             if !caching.no_cache
                 && let Some(hit) = answers.memory(print).filter(|hit| serves(hit, form))
             {
-                leader.flight.finish(core, End::Moot);
+                leader.flight.finish(&core.bells, End::Moot);
                 core.shared.flights.remove(&leader.flight);
                 drop(follower);
                 return Ok(found(down, exchange, hit, &wish, caching));
@@ -91,9 +91,19 @@ pub async fn lookup(down: &mut Downstream<'_>, exchange: &mut Exchange) -> Resul
             exchange.cache_says =
                 Some(if caching.no_cache { Outcome::Request } else { Outcome::Miss { stored: true } });
             take_off(own, exchange, leader, counts);
-            Ok(Found::Flying(follower, kind))
+            Ok(Found::Flying(follower, form))
         }
         None => Ok(Found::Nowhere),
+    }
+}
+
+/// The form that a client wants.
+fn wanted(exchange: &Exchange, kind: Kind) -> Form {
+    Form {
+        kind,
+        stream: exchange.wants_stream,
+        usage: exchange.wants_stream && exchange.include_usage,
+        base64: exchange.wants_base64,
     }
 }
 

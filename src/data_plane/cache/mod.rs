@@ -5,8 +5,10 @@
 //! the client that came first may leave, a slow one slows nobody, and identical questions cost one call.
 
 mod batch;
+pub mod bells;
 mod counts;
 pub mod fetch;
+pub mod finished;
 pub mod flight;
 pub mod follow;
 pub mod hit;

@@ -8,13 +8,22 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::stored::Finished;
+use super::finished::Finished;
 use crate::{
     base::bounds::{RECALL_BYTES_MAX, RECALL_SLOTS},
-    data_plane::exchange::{Caching, Exchange},
     policy::{fingerprint::Fingerprint, snapshot::Snapshot},
     wire::{dialect::Endpoint, think::Policy},
 };
+
+/// All of a request that its answer hangs on.
+#[derive(Clone, Copy)]
+pub struct Question<'a> {
+    pub snapshot: &'a Arc<Snapshot>,
+    pub endpoint: Endpoint,
+    pub think_header: Option<Policy>,
+    pub tenant: &'a [u8],
+    pub body: &'a [u8],
+}
 
 /// One request and its answer.
 pub struct Known {
@@ -35,12 +44,12 @@ impl Known {
         self.tenant.len() + self.body.len() + self.entry.len() + self.finished.body.len()
     }
 
-    fn is(&self, exchange: &Exchange, caching: &Caching) -> bool {
-        *self.body == *exchange.outgoing.body()
-            && *self.tenant == *caching.tenant
-            && self.endpoint == exchange.endpoint
-            && self.think_header == exchange.think_header
-            && Arc::ptr_eq(&self.snapshot, &exchange.snapshot)
+    fn is(&self, question: &Question<'_>) -> bool {
+        *self.body == *question.body
+            && *self.tenant == *question.tenant
+            && self.endpoint == question.endpoint
+            && self.think_header == question.think_header
+            && Arc::ptr_eq(&self.snapshot, question.snapshot)
     }
 
     /// Is this the entry that the answer was written from?
@@ -66,22 +75,22 @@ pub struct Recall {
 
 impl Recall {
     /// The same request, if it is remembered.
-    pub fn find(&mut self, exchange: &Exchange, caching: &Caching) -> Option<&mut Known> {
-        let hash = hash(exchange.outgoing.body());
+    pub fn find(&mut self, question: &Question<'_>) -> Option<&mut Known> {
+        let hash = hash(question.body);
         let slot = self.slots.get_mut(place(hash))?;
-        slot.known.as_deref_mut().filter(|known| known.is(exchange, caching))
+        slot.known.as_deref_mut().filter(|known| known.is(question))
     }
 
-    /// Remembers a request at the second time.
+    /// Remembers a request at the second time. `model`: what it asks for, for the log.
     pub fn note(
         &mut self,
-        exchange: &Exchange,
-        caching: Caching,
+        question: &Question<'_>,
+        model: Option<&str>,
         print: Fingerprint,
         entry: Bytes,
         finished: Finished,
     ) {
-        let hash = hash(exchange.outgoing.body());
+        let hash = hash(question.body);
         if self.slots.is_empty() {
             self.slots.resize_with(RECALL_SLOTS, Slot::default);
         }
@@ -91,13 +100,13 @@ impl Recall {
             return;
         }
         let known = Known {
-            snapshot: Arc::clone(&exchange.snapshot),
-            endpoint: exchange.endpoint,
-            think_header: exchange.think_header,
-            tenant: caching.tenant.into(),
-            body: exchange.outgoing.body().into(),
+            snapshot: Arc::clone(question.snapshot),
+            endpoint: question.endpoint,
+            think_header: question.think_header,
+            tenant: question.tenant.into(),
+            body: question.body.into(),
             print,
-            model: exchange.model.clone(),
+            model: model.map(Into::into),
             entry,
             finished,
         };

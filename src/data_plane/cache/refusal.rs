@@ -4,13 +4,13 @@ use std::{borrow::Cow, sync::Arc};
 
 use super::flight::{Head, Piece};
 use crate::{
+    base::error::Kind,
     data_plane::{
-        core::Scratch,
         downstream::Downstream,
         exchange::Exchange,
         failure::Failure,
-        heading,
         relay::{self, Ending},
+        reply::Reply,
     },
     wire::{
         dialect::error::{self, Fault},
@@ -57,28 +57,11 @@ pub async fn tell(
     );
     // Errors hold no thinking.
     exchange.think = None;
-    let (mut relay, result) = {
-        let mut slots = slots();
-        let parsed = response::parse(plain.as_bytes(), Method::Post, &mut slots)?;
-        let parsed = parsed.ok_or_else(|| Failure::of(crate::base::error::Kind::Internal))?;
-        let mut scratch = down.core.scratch.borrow_mut();
-        let Scratch { write, think, .. } = &mut *scratch;
-        write.clear();
-        let mut relay = heading::begin(down, exchange, &parsed, None, write);
-        let result = relay.piece(down, exchange, write, &told, true, think);
-        (relay, result)
-    };
-    if result.is_ok() {
-        down.timer.set((down.core.clock.now() + exchange.snapshot.limits.idle_us).min(exchange.total_due));
-    }
-    let result = match result {
-        Ok(()) => down
-            .flush()
-            .await
-            .map_err(|interrupt| Failure::interrupted(interrupt, crate::base::error::Kind::IdleTimeout)),
-        Err(failure) => Err(failure),
-    };
-    relay::conclude(down, exchange, &mut relay, result).await
+    let mut reply = Reply::open(down, exchange, plain.as_bytes(), &told, true)?;
+    down.timer.set((down.core.clock.now() + exchange.snapshot.limits.idle_us).min(exchange.total_due));
+    let flushed = down.flush().await;
+    let result = flushed.map_err(|interrupt| Failure::interrupted(interrupt, Kind::IdleTimeout));
+    relay::conclude(down, exchange, &mut reply, result).await
 }
 
 /// The line that says when to come back, if there is one.

@@ -1,15 +1,14 @@
 //! The flights that can be joined, of all cores: chains that are never changed, only replaced, so that nobody waits.
 
-use std::sync::Arc;
+use std::{rc::Rc, sync::Arc};
 
 use arc_swap::{ArcSwapOption, Guard};
 
-use super::flight::{Flight, Follower, Form, Leader, Wish};
-use crate::{
-    base::bounds::FLIGHT_CHAINS,
-    data_plane::core::{Core, Shared},
-    policy::fingerprint::Fingerprint,
+use super::{
+    bells::Bells,
+    flight::{Flight, Follower, Form, Leader, Wish},
 };
+use crate::{base::bounds::FLIGHT_CHAINS, policy::fingerprint::Fingerprint};
 
 type Chain = Vec<Arc<Flight>>;
 
@@ -34,20 +33,20 @@ impl Default for Registry {
 impl Registry {
     /// Joins the flight of this fingerprint, or opens one whose pieces have the form `asked`.
     #[must_use]
-    pub fn board(&self, core: &Core, wish: &Wish, asked: Form, finishes: bool) -> Option<Boarded> {
+    pub fn board(&self, bells: &Rc<Bells>, wish: &Wish, asked: Form, finishes: bool) -> Option<Boarded> {
         let chain = self.chain(wish.print);
         let mut opened = None;
         loop {
             let now = chain.load();
             let standing = flights(&now).find(|flight| flight.print == wish.print && flight.serves(wish));
-            if let Some(follower) = standing.and_then(|flight| flight.follow(core, wish.due)) {
+            if let Some(follower) = standing.and_then(|flight| flight.follow(bells, wish.due)) {
                 return Some(Boarded::Joined(follower));
             }
             let (follower, leader) = match opened.take() {
                 Some(opened) => opened,
                 None => {
-                    let (flight, leader) = Flight::new(core, wish, asked, finishes);
-                    (flight.follow(core, wish.due)?, leader)
+                    let (flight, leader) = Flight::new(bells, wish, asked, finishes);
+                    (flight.follow(bells, wish.due)?, leader)
                 }
             };
             // One flight for a fingerprint: whoever stands there cannot serve us.
@@ -89,10 +88,10 @@ impl Registry {
         flights(&self.chain(flight.print).load()).any(|standing| Arc::ptr_eq(standing, flight))
     }
 
-    /// Ends the flights whose leader was on a core that died.
-    pub fn bury(&self, dead: usize, shared: &Shared) {
+    /// Ends the flights whose leader was on a core that died. `ring`: tells a core that there is news of a flight.
+    pub fn bury(&self, dead: usize, ring: &dyn Fn(usize, u64)) {
         for chain in &self.chains {
-            flights(&chain.load()).for_each(|flight| flight.bury(dead, shared));
+            flights(&chain.load()).for_each(|flight| flight.bury(dead, ring));
         }
     }
 

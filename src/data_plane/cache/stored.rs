@@ -1,70 +1,30 @@
 //! A stored answer that is small enough to be written at once: filtered, framed, sent, and remembered as it was sent.
 
-use super::{hit::Form, recall::Known};
+use super::{
+    finished::{Finished, Form},
+    recall::{Known, Question},
+};
 use crate::{
     base::{error::Kind as Fault, metric::Metric},
     data_plane::{
         account,
-        core::{Scratch, digits},
+        core::digits,
         downstream::Downstream,
         egress::{Body, push},
-        exchange::Exchange,
+        exchange::{Caching, Exchange},
         failure::Failure,
         relay::Ending,
         send::late,
     },
     policy::answers::Hit,
     wire::{
-        answer::{self, Holes, Outcome},
+        answer::{self, Outcome},
         http::{
             Framing,
             write::{DownstreamLine, stored_response},
         },
-        think::{self, Filter, Out, Spec, Stats},
     },
 };
-
-/// An answer as the client gets it, but for its framing.
-pub struct Finished {
-    form: Form,
-    pub body: Vec<u8>,
-    holes: Holes,
-    /// What the think filter did.
-    stats: Option<Stats>,
-}
-
-impl Finished {
-    /// Filters a replayed answer, which is `body` as a whole.
-    #[must_use]
-    pub fn new(form: Form, body: &[u8], spec: Option<Box<Spec>>, think: &mut Out, id: &str, unix_micros: u64) -> Self {
-        let mut filtered = Vec::with_capacity(body.len());
-        let stats = spec.map(|spec| filter(form, body, *spec, think, &mut filtered));
-        if stats.is_none() {
-            filtered.extend_from_slice(body);
-        }
-        let holes = Holes::find(&filtered, id, unix_micros);
-        Self { form, body: filtered, holes, stats }
-    }
-}
-
-fn filter(form: Form, body: &[u8], spec: Spec, think: &mut Out, to: &mut Vec<u8>) -> Stats {
-    think.clear();
-    let framing = match form {
-        Form::Json => {
-            let stats = think::whole(&spec, body, think);
-            think.copy_to(body, to);
-            return stats;
-        }
-        Form::EventStream => think::Framing::Sse,
-        Form::Ndjson => think::Framing::Ndjson,
-    };
-    let mut filter = Filter::new(&Spec { framing, ..spec });
-    filter.feed(body, think);
-    think.copy_to(body, to);
-    filter.finish(think);
-    think.copy_to(&[], to);
-    filter.stats()
-}
 
 /// Answers a request that is remembered, if the cache still has what was remembered of it.
 ///
@@ -84,7 +44,7 @@ fn recalled(down: &mut Downstream<'_>, exchange: &mut Exchange) -> Result<bool, 
     let Some(answers) = &core.shared.answers else { return Ok(false) };
     let mut recall = core.recall.borrow_mut();
     let Some(caching) = exchange.caching.as_deref().filter(|caching| caching.looks()) else { return Ok(false) };
-    let Some(known) = recall.find(exchange, caching) else { return Ok(false) };
+    let Some(known) = recall.find(&question(exchange, caching)) else { return Ok(false) };
     let Some(hit) = answers.memory(known.print).filter(|hit| known.is_of(&hit.answer)) else { return Ok(false) };
     exchange.cache_says = Some(says(&hit));
     if exchange.snapshot.access_log {
@@ -94,6 +54,18 @@ fn recalled(down: &mut Downstream<'_>, exchange: &mut Exchange) -> Result<bool, 
     finished.holes.fill(&mut finished.body, &digits(core.new_id()), core.clock.wall_us(core.clock.now()));
     write(down, exchange, finished)?;
     Ok(true)
+}
+
+/// What a request is remembered by.
+#[must_use]
+pub fn question<'a>(exchange: &'a Exchange, caching: &'a Caching) -> Question<'a> {
+    Question {
+        snapshot: &exchange.snapshot,
+        endpoint: exchange.endpoint,
+        think_header: exchange.think_header,
+        tenant: &caching.tenant,
+        body: exchange.outgoing.body(),
+    }
 }
 
 /// What the reply says of a hit.
@@ -120,8 +92,7 @@ fn write(down: &mut Downstream<'_>, exchange: &mut Exchange, finished: &Finished
         core.meter.one(Metric::ThinkFiltered);
         account::think(core, exchange, stats);
     }
-    let mut scratch = core.scratch.borrow_mut();
-    let Scratch { write, .. } = &mut *scratch;
+    let write = &mut core.scratch.borrow_mut().out.write;
     write.clear();
     let says = exchange.cache_says.map(answer::Fields::of);
     let written = core.clock.with_date(|date| {

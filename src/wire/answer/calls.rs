@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 
 use super::Call;
 use super::events::CallWire;
-use super::record::Unstorable;
+use super::unstorable::Unstorable;
 use crate::base::bounds::ANSWER_TOOL_CALLS_MAX;
 
 #[derive(Debug, Default)]

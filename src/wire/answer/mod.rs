@@ -18,6 +18,7 @@ mod record;
 mod replay;
 #[cfg(test)]
 mod tests;
+mod unstorable;
 
 use std::borrow::Cow;
 
@@ -26,8 +27,9 @@ use super::dialect::Endpoint;
 pub use code::{Broken, decode, encode, knows_usage};
 pub use headers::{Fields, Outcome, Tier};
 pub use holes::Holes;
-pub use record::{End, Recorder, Unstorable};
+pub use record::{End, Recorder};
 pub use replay::{Context, Replay};
+pub use unstorable::Unstorable;
 
 /// Endpoints whose answers are the same thing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

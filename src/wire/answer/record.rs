@@ -4,6 +4,7 @@ use super::calls::Calls;
 use super::events::{Choice, Content, Delta, Embedding, Ollama, OpenAi, Text, UsageWire};
 use super::frame::{Frame, Item, TooLong};
 use super::json::{base64_decode, is_number_array, join_surrogates};
+use super::unstorable::Unstorable;
 use super::{Answer, Family, Finish, Kind, Piece, ReasoningField, Usage, Vector};
 use crate::base::bounds::ANSWER_BYTES_MAX;
 use crate::wire::think::Framing;
@@ -19,29 +20,6 @@ pub enum End {
     Closed,
     /// Aborted by either side, or an announced end was not reached.
     Cut,
-}
-
-/// Why an answer is not kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unstorable {
-    Status,
-    /// Beyond a bound.
-    TooLarge,
-    Unreadable,
-    /// An error inside a 200.
-    Error,
-    /// Cut, or without the mark of its end.
-    Unfinished,
-    /// Ended by a limit, a filter, or a reason unknown.
-    Finish,
-    /// More than one choice.
-    ManyAnswers,
-    /// Holds something that an entry can't: sound, citations, sealed reasoning.
-    Unsupported,
-    /// A tool call without a name or with arguments that are not an object, or calls while they are not to be kept.
-    ToolCall,
-    /// Nothing to show.
-    Empty,
 }
 
 #[derive(Debug)]

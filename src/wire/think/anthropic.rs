@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use super::chat::{integer, key_of, parts};
 use super::envelope::{Shape, digits};
-use super::filter::{Filter, Stand, Verdict, starting};
+use super::filter::{Filter, starting};
 use super::lane::{Context, Lane};
 use super::out::Sink;
 use super::scratch::{Choice, Envelope, Head, Scratch, Text};
+use super::source::{Stand, Verdict};
 use super::splitter::More;
 use crate::base::bounds::REMOVED_BLOCKS_MAX;
 use crate::wire::json::scan::{Bad, Cursor, Kind, Span, Value};

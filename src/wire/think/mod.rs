@@ -16,6 +16,7 @@ mod profile;
 mod request;
 mod responses;
 mod scratch;
+mod source;
 mod splitter;
 pub mod table;
 mod template;

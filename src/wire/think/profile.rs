@@ -3,7 +3,6 @@
 //! A [`ProfileDef`] is what a table row or a configuration file says; [`Profile`] is the checked and prepared form.
 
 use std::fmt;
-use std::sync::Arc;
 
 use crate::base::bounds::{DELIMITER_BYTES_MAX, PROFILE_DELIMITERS_MAX};
 use crate::wire::json::string::{self, Match};
@@ -237,12 +236,6 @@ impl Profile {
             text: Set::new([anywhere, &glue].concat())?,
             closes: Set::new(closes.clone())?,
         })
-    }
-
-    /// The plain `<think>` profile.
-    #[must_use]
-    pub fn think() -> Arc<Self> {
-        super::table::builtin("think").unwrap_or_else(|| unreachable!("the table has its first row"))
     }
 
     /// Does this text (a raw JSON string body) end with an open tag, white space after it allowed?

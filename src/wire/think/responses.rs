@@ -6,10 +6,11 @@ use std::sync::Arc;
 
 use super::chat::{integer, key_of};
 use super::envelope::{self, Shape};
-use super::filter::{Filter, Stand, Verdict, starting};
+use super::filter::{Filter, starting};
 use super::lane::{Context, Lane};
 use super::out::Sink;
 use super::scratch::{Envelope, Scratch, Text};
+use super::source::{Stand, Verdict};
 use super::splitter::More;
 use crate::wire::json::scan::{Bad, Cursor, Kind, Span};
 use crate::wire::json::string;

@@ -175,6 +175,14 @@ pub fn builtin(name: &str) -> Option<Arc<Profile>> {
     builtins().iter().find(|(known, _)| *known == name).map(|(_, profile)| Arc::clone(profile))
 }
 
+impl Profile {
+    /// The plain `<think>` profile.
+    #[must_use]
+    pub fn think() -> Arc<Self> {
+        builtin("think").unwrap_or_else(|| unreachable!("the table has its first row"))
+    }
+}
+
 /// The name and the profile that the built-in table gives a model.
 #[must_use]
 pub fn for_model(model: &str) -> (&'static str, Arc<Profile>) {

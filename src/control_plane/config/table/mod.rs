@@ -1,5 +1,6 @@
 //! The option table: one row an option. Flags, environment variables, keys, help, README, schema and checks come from here.
 
+mod given;
 mod readers;
 mod rows;
 
@@ -7,6 +8,7 @@ use super::environment::Environment;
 use super::kind::{Kind, Raw};
 use super::settings::Settings;
 
+pub(super) use given::given;
 pub use rows::ROWS;
 
 /// When a changed value takes effect.
@@ -80,16 +82,18 @@ pub fn by_key(key: &str) -> Option<usize> {
     ROWS.iter().position(|row| row.key == Some(key))
 }
 
-/// What no source at all gives. A test asserts that every default is a valid value.
-pub(super) fn defaults() -> Settings {
-    let mut settings = Settings::blank();
-    let nothing = Environment::default();
-    for row in ROWS.iter().filter(|row| row.built) {
-        if let Some(default) = row.default
-            && let Ok(value) = row.kind.parse(&Raw::Text(default.to_owned()), &nothing)
-        {
-            row.kind.apply(value, &mut settings);
+impl Default for Settings {
+    /// What no source at all gives. A test asserts that every default is a valid value.
+    fn default() -> Self {
+        let mut settings = Self::blank();
+        let nothing = Environment::default();
+        for row in ROWS.iter().filter(|row| row.built) {
+            if let Some(default) = row.default
+                && let Ok(value) = row.kind.parse(&Raw::Text(default.to_owned()), &nothing)
+            {
+                row.kind.apply(value, &mut settings);
+            }
         }
+        settings
     }
-    settings
 }

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use super::lanes::starting;
-use super::source::{Source, Stand, Verdict};
 use super::{Filter, Framer};
 use crate::wire::json::edit::{Item, remove_marked};
 use crate::wire::json::scan::Span;
@@ -12,6 +11,7 @@ use crate::wire::think::chat::{self, Family};
 use crate::wire::think::envelope::{self, Shape};
 use crate::wire::think::lane::{Context, Effect, Lane};
 use crate::wire::think::scratch::{Choice, Head, Scratch};
+use crate::wire::think::source::{Source, Stand, Verdict};
 use crate::wire::think::splitter::More;
 use crate::wire::think::{Format, Out};
 

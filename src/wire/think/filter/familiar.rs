@@ -1,7 +1,7 @@
 //! The short way for events that are like the last one.
 
-use super::source::{Source, Stand};
 use super::{Filter, Framer};
+use crate::wire::think::source::{Source, Stand};
 use crate::wire::think::splitter::Piece;
 use crate::wire::think::template::Holds;
 use crate::wire::think::{Out, Policy};

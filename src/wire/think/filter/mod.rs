@@ -6,7 +6,6 @@ mod familiar;
 mod framer;
 mod heartbeat;
 mod lanes;
-mod source;
 
 use std::sync::Arc;
 
@@ -15,6 +14,7 @@ use self::lanes::Lanes;
 use super::envelope::{self, Says};
 use super::out::{Out, Sink};
 use super::scratch::Scratch;
+use super::source::{Source, Stand, Verdict};
 use super::splitter::More;
 use super::template::Template;
 use super::{Format, Framing, Policy, Profile, ReasoningFields, Spec, StartOverride, Stats};
@@ -24,7 +24,6 @@ use crate::wire::ndjson;
 use crate::wire::sse::{self, Frame, Place};
 
 pub(crate) use self::lanes::starting;
-pub(crate) use self::source::{Source, Stand, Verdict};
 
 /// Takes the thinking out of one answer. Made for each request: small, and cheap to make.
 #[derive(Debug)]

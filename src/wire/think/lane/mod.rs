@@ -3,9 +3,9 @@
 mod wrap;
 
 use super::envelope::{self, Says, Shape};
-use super::filter::Stand;
 use super::profile::{Found, Profile};
 use super::scratch::{Choice, Envelope, Name, Reason, Scratch, Text};
+use super::source::Stand;
 use super::splitter::{More, Piece, Splitter};
 use super::{Policy, Stats};
 use crate::base::bounds::LEADING_BLANK_BYTES_MAX;
