@@ -24,8 +24,15 @@ fn chat(messages: usize, words: usize) -> Vec<u8> {
 fn fingerprints(c: &mut Criterion) {
     let mut group = c.benchmark_group("fingerprint");
     let mut printer = Fingerprinter::new(InstallKey([7; 32]));
-    let scope =
-        Scope { tenant: b"token", route: b"default", profile: b"", model: None, kind: Kind::OpenAiChat, sampled: true };
+    let scope = Scope {
+        tenant: b"token",
+        route: b"default",
+        credential: b"",
+        profile: b"",
+        model: None,
+        kind: Kind::OpenAiChat,
+        sampled: true,
+    };
     for (name, body) in [("1 KB", chat(4, 9)), ("4 KB", chat(8, 21)), ("200 KB", chat(100, 82))] {
         group.throughput(Throughput::Bytes(body.len() as u64));
         group.bench_function(name, |b| b.iter(|| printer.fingerprint(&scope, black_box(&body)).unwrap()));

@@ -56,6 +56,7 @@ pub fn snapshot(settings: &Settings, resolved: &Resolved) -> Result<Arc<Snapshot
             tool_calls: settings.cache.tool_calls,
             sampled: settings.cache.sampled,
             asks_counts: settings.cache.ask_counts,
+            ignores_no_store: settings.cache.ignore_no_store,
             pace_us: settings.cache.pace_ms * 1_000,
         },
         allow,

@@ -152,23 +152,29 @@ fn caching(core: &Core, head: &RequestHead<'_>) -> Option<Box<Caching>> {
     core.shared.answers.as_ref()?;
     // Whatever of the head reaches the upstream can change its answer or say who asks, unless it is known not to.
     let mut tenant = Vec::new();
-    for field in head.fields.iter().filter(|field| !is_neutral(field.name)) {
+    let reaches = |name| !head.has_connection_fields || !head.fields.connection_names(name);
+    for field in head.fields.iter().filter(|field| !is_neutral(field.name) && reaches(field.name)) {
         tenant.extend(field.name.bytes().map(|byte| byte.to_ascii_lowercase()));
         tenant.push(0);
         tenant.extend_from_slice(field.value);
         tenant.push(0);
     }
     tenant.extend_from_slice(head.query.unwrap_or_default().as_bytes());
-    Some(Box::new(Caching { tenant, no_cache: head.no_cache, no_store: head.no_store }))
+    Some(Box::new(Caching {
+        tenant,
+        no_cache: head.no_cache || head.max_age == Some(0),
+        no_store: head.no_store,
+        max_age: head.max_age,
+    }))
 }
 
-/// Fields that say nothing of who asks for what: how the message travels, what software sends it, traces of it.
+/// Fields that say nothing of who asks for what: how the message travels, what software sends it, traces of it. Those that
+/// a proxy in front of the gateway adds for the user it has recognised (`X-Forwarded-User`, `X-Forwarded-Access-Token`, …)
+/// are none of them.
 fn is_neutral(name: &str) -> bool {
-    const NAMES: [&str; 31] = [
+    const NAMES: &[&str] = &[
         "accept",
         "accept-encoding",
-        "accept-language",
-        "baggage",
         "cache-control",
         "connection",
         "content-length",
@@ -184,6 +190,7 @@ fn is_neutral(name: &str) -> bool {
         "pragma",
         "priority",
         "referer",
+        "sec-gpc",
         "te",
         "traceparent",
         "tracestate",
@@ -191,13 +198,16 @@ fn is_neutral(name: &str) -> bool {
         "upgrade-insecure-requests",
         "user-agent",
         "via",
+        "x-forwarded-for",
+        "x-forwarded-port",
+        "x-forwarded-proto",
         "x-real-ip",
         "x-request-id",
         "x-requested-with",
         "x-think",
         "x-title",
     ];
-    const PREFIXES: [&str; 3] = ["sec-", "x-forwarded-", "x-stainless-"];
+    const PREFIXES: [&str; 3] = ["sec-ch-", "sec-fetch-", "x-stainless-"];
     let starts = |prefix: &&str| name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix));
     NAMES.iter().any(|neutral| name.eq_ignore_ascii_case(neutral)) || PREFIXES.iter().any(starts)
 }

@@ -26,13 +26,15 @@ pub struct Caching {
     pub tenant: Vec<u8>,
     pub no_cache: bool,
     pub no_store: bool,
+    /// No older answer will do, seconds.
+    pub max_age: Option<u64>,
 }
 
 impl Caching {
-    /// An answer that is there already will do.
+    /// An answer that is there already will do, whatever its age.
     #[must_use]
     pub const fn looks(&self) -> bool {
-        !self.no_cache && !self.no_store
+        !self.no_cache && !self.no_store && self.max_age.is_none()
     }
 }
 

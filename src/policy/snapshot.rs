@@ -39,6 +39,8 @@ pub struct CacheRules {
     pub sampled: bool,
     /// OpenAI streams that may be kept are asked for with token counts.
     pub asks_counts: bool,
+    /// Answers are kept although their upstream says `Cache-Control: no-store`.
+    pub ignores_no_store: bool,
     /// Between two events of a stream that is played from the cache; 0: at once.
     pub pace_us: u64,
 }

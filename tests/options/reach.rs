@@ -45,6 +45,7 @@ const WITNESSES: &[Witness] = &[
     Witness { row: "--cache-on-disconnect", sample: "finish", get: |s| text(s.cache.on_disconnect), want: "Finish" },
     Witness { row: "--cache-tool-calls", sample: "true", get: |s| text(s.cache.tool_calls), want: "true" },
     Witness { row: "cache.sampled", sample: "false", get: |s| text(s.cache.sampled), want: "false" },
+    Witness { row: "cache.ignore_no_store", sample: "true", get: |s| text(s.cache.ignore_no_store), want: "true" },
     Witness { row: "cache.ask_counts", sample: "false", get: |s| text(s.cache.ask_counts), want: "false" },
     Witness { row: "cache.pace", sample: "40ms", get: |s| text(s.cache.pace_ms), want: "40" },
     Witness { row: "--timeout", sample: "300001", get: |s| text(s.timeouts.total_ms), want: "300001" },

@@ -238,6 +238,7 @@ pub struct Cache {
     pub tool_calls: bool,
     pub sampled: bool,
     pub ask_counts: bool,
+    pub ignore_no_store: bool,
     /// Between two events of a replayed stream.
     pub pace_ms: u64,
 }
@@ -298,6 +299,7 @@ impl Settings {
                 tool_calls: false,
                 sampled: false,
                 ask_counts: false,
+                ignore_no_store: false,
                 pace_ms: 0,
             },
             log: Log { level: LogLevel::Info, access: None },

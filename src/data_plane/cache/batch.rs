@@ -90,6 +90,7 @@ fn empty(like: &Answer<'_>) -> Answer<'static> {
     Answer {
         family: like.family,
         from_openai: like.from_openai,
+        model: like.model.clone().into_owned().into(),
         pieces: Vec::new(),
         finish: like.finish,
         field: like.field,

@@ -13,7 +13,7 @@ use bytes::Bytes;
 
 use super::{
     batch, counts,
-    flight::{End, Flight, Leader},
+    flight::{End, Flight, Head, Leader},
     follow::recorded,
 };
 use crate::{
@@ -52,7 +52,7 @@ pub struct Errand {
 /// nothing else.
 pub async fn fly(core: Rc<Core>, leader: Leader, errand: Errand) {
     let flight = Arc::clone(&leader.flight);
-    let tool_calls = errand.snapshot.cache.tool_calls;
+    let rules = errand.snapshot.cache;
     core.flying.set(core.flying.get() + 1);
     let survived = Caught::new(run(&core, leader, errand)).await;
     core.flying.set(core.flying.get() - 1);
@@ -64,7 +64,9 @@ pub async fn fly(core: Rc<Core>, leader: Leader, errand: Errand) {
     flight.finish(&core.bells, if flight.head().is_some() { End::Cut(Kind::Internal) } else { failed });
     core.bells.forget(flight.id);
     let kept = match &core.shared.answers {
-        Some(answers) if flight.is_worth_keeping() => answers.later(keep_answer(&core, &flight, tool_calls)),
+        Some(answers) if flight.is_worth_keeping() && flight.may_be_stored(rules) => {
+            answers.later(keep_answer(&core, &flight, rules.tool_calls))
+        }
         _ => false,
     };
     if !kept {
@@ -328,7 +330,9 @@ impl Answer {
                 self.announced = head.framing != Framing::UntilClose;
                 self.reusable = head.keep_alive;
                 self.idle_hint_s = head.keep_alive_timeout;
-                leader.publish_head(&core.bells, head.status, &self.partial[..end]);
+                let no_store = head.fields.says_of_caches("no-store");
+                let published = Head { status: head.status, no_store, bytes: self.partial[..end].into() };
+                leader.publish_head(&core.bells, published);
                 return Ok(Some(end));
             }
             self.partial.drain(..end);

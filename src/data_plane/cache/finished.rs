@@ -44,15 +44,23 @@ pub struct Finished {
 }
 
 impl Finished {
-    /// Filters a replayed answer, which is `body` as a whole.
+    /// Filters a replayed answer, which is `body` as a whole, written for this kind of client.
     #[must_use]
-    pub fn new(form: Form, body: &[u8], spec: Option<Box<Spec>>, think: &mut Out, id: &str, unix_micros: u64) -> Self {
+    pub fn new(
+        kind: Kind,
+        form: Form,
+        body: &[u8],
+        spec: Option<Box<Spec>>,
+        think: &mut Out,
+        id: &str,
+        unix_micros: u64,
+    ) -> Self {
         let mut filtered = Vec::with_capacity(body.len());
         let stats = spec.map(|spec| filter(form, body, *spec, think, &mut filtered));
         if stats.is_none() {
             filtered.extend_from_slice(body);
         }
-        let holes = Holes::find(&filtered, id, unix_micros);
+        let holes = Holes::find(&filtered, id, unix_micros, kind.is_openai());
         Self { form, body: filtered, holes, stats }
     }
 }

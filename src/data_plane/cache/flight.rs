@@ -19,7 +19,10 @@ use super::bells::Bells;
 use crate::{
     base::{bounds::FLIGHT_LAG_BYTES_MAX, error::Kind},
     data_plane::clock::Micros,
-    policy::fingerprint::{Fingerprint, Input},
+    policy::{
+        fingerprint::{Fingerprint, Input},
+        snapshot::CacheRules,
+    },
     wire::answer,
 };
 
@@ -106,6 +109,8 @@ impl Form {
 pub struct Head {
     pub bytes: Box<[u8]>,
     pub status: u16,
+    /// The upstream wants it kept nowhere.
+    pub no_store: bool,
 }
 
 /// What is asked for.
@@ -229,6 +234,12 @@ impl Flight {
         matches!(self.end(), Some(End::Whole { .. })) && self.head().is_some_and(|head| head.status == 200)
     }
 
+    /// The upstream does not forbid it, or is not heeded.
+    #[must_use]
+    pub fn may_be_stored(&self, rules: CacheRules) -> bool {
+        rules.ignores_no_store || !self.head().is_some_and(|head| head.no_store)
+    }
+
     /// [`Self::is_joinable`], and what comes is enough for this wish: counts that nobody asked for will not come.
     #[must_use]
     pub fn serves(&self, wish: &Wish) -> bool {
@@ -316,9 +327,9 @@ impl Leader {
         self.flight.uncounted.store(true, Ordering::Release);
     }
 
-    pub fn publish_head(&self, bells: &Bells, status: u16, bytes: &[u8]) {
+    pub fn publish_head(&self, bells: &Bells, head: Head) {
         // There is one leader and it comes here once.
-        let _ = self.flight.head.set(Head { bytes: bytes.into(), status });
+        let _ = self.flight.head.set(head);
         self.flight.wake_sleepers(bells);
     }
 

@@ -20,7 +20,7 @@ use crate::{
         send::late,
     },
     wire::{
-        answer::{self, Answer, Recorder, Usage},
+        answer::{self, Answer, Outcome, Recorder, Usage},
         http::{Media, Method, ResponseHead, response, slots},
         think::Framing,
     },
@@ -66,6 +66,9 @@ async fn run(
         _ => {}
     }
     let Some(head) = flight.head() else { return Err(Failure::of(Fault::Internal)) };
+    if let Some(Outcome::Miss { stored }) = &mut exchange.cache_says {
+        *stored &= flight.may_be_stored(exchange.snapshot.cache);
+    }
     let form = flight.form();
     let strain = form.is_but_for_usage(&wanted).then(Strain::default);
     if form == wanted || (form.kind == wanted.kind && head.status != 200) || strain.is_some() {

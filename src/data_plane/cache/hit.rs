@@ -61,7 +61,7 @@ pub async fn play(
     if !more && batch.len() <= FINISHED_BYTES_MAX && !exchange.snapshot.debug {
         let spec = exchange.think.take();
         let finished =
-            Finished::new(form, &batch, spec, &mut core.scratch.borrow_mut().out.think, &digits, now_unix_micros);
+            Finished::new(kind, form, &batch, spec, &mut core.scratch.borrow_mut().out.think, &digits, now_unix_micros);
         core.buffers.give(batch);
         let ending = send(down, exchange, &finished).await?;
         if let (Some((print, hit)), Some(caching)) = (entry, exchange.caching.take()) {

@@ -66,7 +66,7 @@ pub async fn lookup(down: &mut Downstream<'_>, exchange: &mut Exchange) -> Resul
     if caching.no_cache {
         // A fresh answer was asked for: nobody else's will do. It takes the place of what is stored.
         core.shared.flights.displace(print);
-    } else if let Some(hit) = stored(down, exchange, &answers, &wish).await?.filter(|hit| serves(hit, form)) {
+    } else if let Some(hit) = stored(down, exchange, &answers, &wish).await?.filter(|hit| serves(hit, form, &caching)) {
         return Ok(found(down, exchange, hit, &wish, caching));
     }
     let counts = counts::place(core, exchange, form);
@@ -80,7 +80,7 @@ pub async fn lookup(down: &mut Downstream<'_>, exchange: &mut Exchange) -> Resul
         Some(Boarded::Leads(follower, leader)) => {
             // One that ended between the look and the boarding has left its answer in the cache before it made room.
             if !caching.no_cache
-                && let Some(hit) = answers.memory(print).filter(|hit| serves(hit, form))
+                && let Some(hit) = answers.memory(print).filter(|hit| serves(hit, form, &caching))
             {
                 leader.flight.finish(&core.bells, End::Moot);
                 core.shared.flights.remove(&leader.flight);
@@ -107,9 +107,11 @@ fn wanted(exchange: &Exchange, kind: Kind) -> Form {
     }
 }
 
-/// An answer that was recorded from a stream without counts is of no use to who is to be told them.
-fn serves(hit: &Hit, form: Form) -> bool {
-    !form.tells_usage() || knows_usage(&hit.answer)
+/// An answer that was recorded from a stream without counts is of no use to who is to be told them, nor is one that is
+/// older than the client accepts.
+fn serves(hit: &Hit, form: Form, caching: &Caching) -> bool {
+    let young = caching.max_age.is_none_or(|most| hit.age <= most);
+    young && (!form.tells_usage() || knows_usage(&hit.answer))
 }
 
 fn found(down: &Downstream<'_>, exchange: &mut Exchange, hit: Hit, wish: &Wish, caching: Box<Caching>) -> Found {
@@ -140,9 +142,11 @@ fn fingerprint(
     answers: &dyn Answers,
     kind: Kind,
 ) -> Option<(Fingerprint, Box<[Input]>)> {
+    let authorization = exchange.snapshot.upstream.authorization.as_ref();
     let scope = Scope {
         tenant: &caching.tenant,
         route: exchange.snapshot.upstream.url.as_bytes(),
+        credential: authorization.map_or(b"", |ours| ours.reveal().as_bytes()),
         profile: b"",
         model: None,
         kind,

@@ -42,6 +42,25 @@ pub(super) fn messages(sink: &mut Sink, value: Value<'_>, openai: bool) -> Resul
     Ok(())
 }
 
+/// Members for which null is the same as nothing.
+const NULLABLE: &[&str] = &[
+    "annotations",
+    "audio",
+    "content",
+    "function_call",
+    "images",
+    "name",
+    "reasoning",
+    "reasoning_content",
+    "reasoning_details",
+    "refusal",
+    "role",
+    "thinking",
+    "tool_call_id",
+    "tool_calls",
+    "tool_name",
+];
+
 /// The members with a meaning of their own; all others count under their names.
 #[derive(Default)]
 struct Message<'t> {
@@ -62,8 +81,9 @@ impl<'t> Message<'t> {
         sort(&mut members);
         let mut this = Self::default();
         for (key, value) in members {
-            // A client that sends back the answer it got writes null for what that answer didn't have.
-            if value.is_null() {
+            // A client that sends back the answer it got writes null for what that answer didn't have. In another case
+            // it is another name, or for some decoders the same one emptied.
+            if value.is_null() && NULLABLE.contains(&key) {
                 continue;
             }
             let text = value.text();
@@ -72,12 +92,10 @@ impl<'t> Message<'t> {
                 "content" => this.content = Some(value),
                 "images" if ollama && value.is_array() => this.images = Some(value),
                 "thinking" if ollama && text.is_some() => this.thinking = Some(value),
-                // Sorted: `reasoning` comes first, a different `reasoning_content` counts under its own name.
-                "reasoning" | "reasoning_content" if openai && text.is_some() => match this.thinking {
-                    None => this.thinking = Some(value),
-                    Some(earlier) if earlier.text() == text => {}
-                    Some(_) => this.others.push((key, value)),
-                },
+                // `reasoning_content` counts under its own name: servers read one or the other.
+                "reasoning" if openai && text.is_some() => this.thinking = Some(value),
+                // The sound of an earlier answer, by its id.
+                "audio" => return Err(Uncacheable::RemoteContent),
                 "tool_calls" if value.is_array() => this.tool_calls = Some(value),
                 "tool_call_id" if text.is_some() => this.call_id = text,
                 "tool_name" if ollama && text.is_some() => this.name = text,
@@ -93,7 +111,9 @@ fn message<'t>(sink: &mut Sink, message: Value<'t>, openai: bool, calls: &mut Ca
     let message = Message::read(message, openai)?;
     sink.tag(b'm');
     match message.role {
-        Some(role) if role.bytes().any(|byte| byte.is_ascii_uppercase()) => sink.text(&role.to_ascii_lowercase()),
+        Some(role) if !openai && role.bytes().any(|byte| byte.is_ascii_uppercase()) => {
+            sink.text(&role.to_ascii_lowercase());
+        }
         role => sink.maybe(role),
     }
     parts(sink, &message)?;
@@ -124,6 +144,11 @@ fn message<'t>(sink: &mut Sink, message: Value<'t>, openai: bool, calls: &mut Ca
 /// Text and images in order. Ollama's images follow the text; empty text is no part.
 fn parts(sink: &mut Sink, message: &Message<'_>) -> Result<(), Uncacheable> {
     sink.tag(b'p');
+    // Ollama makes messages of the parts; what stands beside them then belongs to none, or to the last.
+    let beside = message.thinking.is_some() || message.call_id.is_some() || message.name.is_some();
+    if beside && message.content.is_some_and(Value::is_array) {
+        sink.tag(b'A');
+    }
     match message.content.map(|content| (content, content.node())) {
         None => {}
         Some((_, Node::Text(text))) => text_part(sink, text),
@@ -165,6 +190,9 @@ fn part(sink: &mut Sink, part: Value<'_>) -> Result<(), Uncacheable> {
             image(sink, holder.get("url").ok_or(Uncacheable::Unreadable)?, detail)
         }
         Some("text" | "refusal" | "thinking") => sink.value(part),
+        Some("file") if part.get("file").is_some_and(|file| file.get("file_id").is_some()) => {
+            Err(Uncacheable::RemoteContent)
+        }
         Some("input_audio" | "file") if !names_a_place(part) => sink.value(part),
         // Whatever else it is, its content may lie somewhere else.
         _ => Err(Uncacheable::RemoteContent),
@@ -172,7 +200,7 @@ fn part(sink: &mut Sink, part: Value<'_>) -> Result<(), Uncacheable> {
 }
 
 /// A URL in it, at any depth but `data:`.
-fn names_a_place(value: Value<'_>) -> bool {
+pub(super) fn names_a_place(value: Value<'_>) -> bool {
     value.text().is_some_and(|text| text.contains("://"))
         || value.items().any(names_a_place)
         || value.members().any(|(_, value)| names_a_place(value))
@@ -182,7 +210,11 @@ fn names_a_place(value: Value<'_>) -> bool {
 pub(super) fn image(sink: &mut Sink, value: Value<'_>, detail: Option<&str>) -> Result<(), Uncacheable> {
     let text = value.text().ok_or(Uncacheable::Unreadable)?;
     let (kind, payload) = match text.strip_prefix("data:") {
-        Some(rest) => rest.split_once(',').ok_or(Uncacheable::Unreadable)?,
+        Some(rest) => match rest.split_once(',') {
+            Some((kind, payload)) if kind.ends_with(";base64") => (kind, payload),
+            // Written as text, or not at all.
+            _ => return Err(Uncacheable::RemoteContent),
+        },
         None if text.contains(':') => return Err(Uncacheable::RemoteContent),
         None => ("image/", text),
     };
@@ -211,12 +243,12 @@ fn tool_call<'t>(sink: &mut Sink, call: Value<'t>, calls: &mut Calls<'t>) -> Res
     }
     sink.maybe(name);
     arguments(sink, function.get("arguments"))?;
-    sink.object_without(call, |key, value| {
-        value.is_null()
-            || matches!(key, "id" | "function" | "index")
-            || (key == "type" && value.text() == Some("function"))
+    sink.object_without(call, |key, value| match key {
+        "id" | "function" | "index" => true,
+        "type" => value.is_null() || value.text() == Some("function"),
+        _ => false,
     })?;
-    sink.object_without(function, |key, value| value.is_null() || matches!(key, "name" | "arguments" | "index"))
+    sink.object_without(function, |key, _| matches!(key, "name" | "arguments" | "index"))
 }
 
 /// The value that the text holds, where it holds one.

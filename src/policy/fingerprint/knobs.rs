@@ -21,8 +21,18 @@ pub enum Rule {
     Unless(&'static str, Same),
     /// Doesn't count.
     Out,
+    /// Counts, and `null` counts as a value: servers disagree about whether it is the same as nothing.
+    Exact(&'static str, Option<Same>),
     /// Nothing but this value can be cached.
     Only(Same, Uncacheable),
+    /// Nothing at all can be cached with it.
+    Never(Uncacheable),
+    /// Doesn't count, but has to be true or false: some servers read `1` and `"true"` too.
+    Flag,
+    /// OpenAI's `stream_options`: as `Flag`, one level down.
+    StreamOptions,
+    /// OpenAI's `encoding_format`.
+    Encoding,
     Model,
     Messages,
     Prompt,
@@ -71,10 +81,11 @@ macro_rules! knobs {
 pub const OPENAI: &[Knob] = knobs! {
     "best_of", Only(Same::One, Uncacheable::ManyAnswers), "the server picks one of several; not the same as asking once";
     "cache_prompt", Out, "llama.cpp: reuse of its own state, not the answer";
+    "conversation", Never(Uncacheable::State), "a conversation that the server remembers";
     "dimensions", In("dimensions"), "length of the vectors";
     "echo", Unless("echo", Same::False), "puts the prompt into the answer";
     "enable_thinking", In("enable_thinking"), "whether the model thinks";
-    "encoding_format", Out, "how vectors are written; an entry is written either way";
+    "encoding_format", Encoding, "how vectors are written; an entry is written either way, and what else servers offer is no vector of floats";
     "format", In("openai format"), "not OpenAI's; Ollama's servers read it on their own paths only";
     "frequency_penalty", In("frequency_penalty"), "sampling";
     "function_call", In("function_call"), "the old spelling; answers have another shape than with tools";
@@ -91,31 +102,40 @@ pub const OPENAI: &[Knob] = knobs! {
     "modalities", Modalities, "an entry holds text only";
     "model", Model, "who answers";
     "n", Only(Same::One, Uncacheable::ManyAnswers), "an entry is one answer";
+    "n_probs", Only(Same::Zero, Uncacheable::LogProbs), "entries hold none";
     "num_ctx", In("openai num_ctx"), "how much of the conversation the model sees";
     "num_keep", In("openai num_keep"), "what a full context forgets";
     "options", In("openai options"), "Ollama's sampling in an OpenAI request: read by some servers only";
-    "parallel_tool_calls", Unless("parallel_tool_calls", Same::True), "how many calls an answer may have";
+    "parallel_tool_calls", Exact("parallel_tool_calls", None), "how many calls an answer may have; servers differ in what they do without it";
     "presence_penalty", In("presence_penalty"), "sampling";
+    "previous_response_id", Never(Uncacheable::State), "a conversation that the server remembers";
     "prompt", Prompt, "what is completed";
     "prompt_cache_key", Out, "the provider's own cache: price and speed";
     "prompt_cache_options", Out, "the provider's own cache: price and speed";
     "prompt_cache_retention", Out, "the provider's own cache: price and speed";
+    "prompt_logprobs", Never(Uncacheable::LogProbs), "entries hold none";
     "reasoning_effort", Effort, "whether and how long the model thinks";
     "repeat_last_n", In("openai repeat_last_n"), "sampling";
     "repeat_penalty", In("openai repeat_penalty"), "sampling";
     "repetition_penalty", In("repetition_penalty"), "sampling; servers read this name or the other";
     "request_fingerprint", Out, "the gateway's own: names an asynchronous job";
     "response_format", ResponseFormat, "the shape of the answer";
+    "return_hidden_states", Only(Same::False, Uncacheable::LogProbs), "entries hold none";
+    "return_token_ids", Only(Same::False, Uncacheable::LogProbs), "entries hold none";
+    "return_tokens", Only(Same::False, Uncacheable::LogProbs), "entries hold none";
+    "return_tokens_as_token_ids", Only(Same::False, Uncacheable::LogProbs), "entries hold none";
     "safety_identifier", Out, "who asks, for the provider's abuse watch; the tenant is in the key already";
     "seed", In("seed"), "sampling";
     "service_tier", Out, "price and speed";
+    "session_id", Never(Uncacheable::State), "a conversation that the server remembers";
     "stop", Stop, "where the answer ends";
     "store", Only(Same::False, Uncacheable::SideEffect), "asks the provider to keep a copy, which a hit would not do";
-    "stream", Out, "one entry serves stream and plain";
-    "stream_options", Out, "how the stream is written; usage is added on the way out";
+    "stream", Flag, "one entry serves stream and plain";
+    "stream_options", StreamOptions, "how the stream is written; usage is added on the way out";
     "suffix", Unless("suffix", Same::Empty), "what follows the completed text";
     "temperature", In("temperature"), "sampling";
-    "tool_choice", Unless("tool_choice", Same::Auto), "whether the answer is a call";
+    "thread_id", Never(Uncacheable::State), "a conversation that the server remembers";
+    "tool_choice", Exact("tool_choice", Some(Same::Auto)), "whether the answer is a call";
     "tools", Tools, "what the model can call";
     "top_k", In("openai top_k"), "sampling";
     "top_logprobs", Only(Same::Zero, Uncacheable::LogProbs), "entries hold none";
@@ -140,7 +160,7 @@ pub const OLLAMA: &[Knob] = knobs! {
     "raw", Unless("raw", Same::False), "whether the template is applied";
     "request_fingerprint", Out, "the gateway's own: names an asynchronous job";
     "shift", Unless("shift", Same::True), "what happens when the context is full";
-    "stream", Out, "one entry serves stream and plain";
+    "stream", Flag, "one entry serves stream and plain";
     "suffix", Unless("suffix", Same::Empty), "what follows the completed text";
     "system", Unless("system", Same::Empty), "replaces the model's system text";
     "template", Unless("template", Same::Empty), "replaces the model's template";

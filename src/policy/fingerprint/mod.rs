@@ -3,7 +3,9 @@
 //! Two requests have the same fingerprint when the same answer serves both: whatever the order of their keys, the blanks
 //! between them, the way a string or number is spelled, whether they ask for a stream, and whether they speak OpenAI's
 //! dialect or Ollama's. `knobs` lists every known key with what becomes of it and why; a key that is not listed counts.
-//! When in doubt two requests differ: a miss costs time, a wrong hit is a wrong answer.
+//! When in doubt two requests differ: a miss costs time, a wrong hit is a wrong answer. What is *not* in doubt: a server's
+//! own default and the same value written down are told apart, but two servers' faces with different defaults are not
+//! (Ollama's `/v1` samples a little warmer than its `/api`): either answer is one of the many that the model might give.
 //!
 //! The hash is keyed per installation, so that nobody can make two requests collide, or test a guess of someone's
 //! conversation against the names on the disk.
@@ -24,7 +26,7 @@ use sink::Sink;
 use tree::{Reader, Value};
 
 /// Raised with every change of the canonical form: old entries are then never asked for again.
-const FORM: &[u8] = b"thinkgate fingerprint 1";
+const FORM: &[u8] = b"thinkgate fingerprint 2";
 
 /// 256 random bits, made once per installation and kept beside the cache.
 #[derive(Clone)]
@@ -47,6 +49,8 @@ pub struct Scope<'a> {
     pub tenant: &'a [u8],
     /// Which upstream answers: a channel's name, a route. Different servers give different answers to the same request.
     pub route: &'a [u8],
+    /// The credential that the gateway itself shows the upstream; another account may have another model of this name.
+    pub credential: &'a [u8],
     /// The think profile with its version, if stored answers were split by it. Empty where they are stored as they came
     /// (`wire::answer`) and filtered on the way out.
     pub profile: &'a [u8],
@@ -76,10 +80,16 @@ pub enum Uncacheable {
     LogProbs,
     /// An answer with sound or images is not kept.
     Modality,
-    /// A part whose content lies elsewhere (a URL) and may change.
+    /// A part whose content lies elsewhere (a URL, a file's id) and may change.
     RemoteContent,
     /// The upstream is asked to do something beside answering.
     SideEffect,
+    /// The answer hangs on what the upstream remembers.
+    State,
+    /// A switch that is neither true nor false: servers disagree about what it says.
+    NoSwitch,
+    /// Vectors of another kind than floats may be asked for.
+    Encoding,
     /// The temperature is not 0, and sampled answers are not to be kept.
     Sampled,
 }
@@ -125,7 +135,8 @@ impl Fingerprinter {
 fn each_input(sink: &mut Sink, scope: &Scope<'_>, root: Value<'_>) -> Vec<Input> {
     let Some(input) = root.get("input") else { return Vec::new() };
     let lengths: Vec<_> = input.items().map_while(|item| item.text().map(str::len)).take(EMBED_BATCH_MAX).collect();
-    if lengths.len() < 2 || lengths.len() != input.items().count() {
+    // What an unlisted key does, it may do between the texts.
+    if lengths.len() < 2 || lengths.len() != input.items().count() || request::has_unlisted(scope.kind, root) {
         return Vec::new();
     }
     let one = |(at, bytes)| Some(Input { print: one(sink, scope, root, Some(at)).ok()?, bytes });
@@ -135,7 +146,7 @@ fn each_input(sink: &mut Sink, scope: &Scope<'_>, root: Value<'_>) -> Vec<Input>
 /// `input`: as if this element were all that is to be embedded.
 fn one(sink: &mut Sink, scope: &Scope<'_>, root: Value<'_>, input: Option<usize>) -> Result<Fingerprint, Uncacheable> {
     sink.restart();
-    for part in [FORM, scope.tenant, scope.route, scope.profile] {
+    for part in [FORM, scope.tenant, scope.route, scope.credential, scope.profile] {
         sink.bytes(part);
     }
     request::write(sink, scope, root, input)?;

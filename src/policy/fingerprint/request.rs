@@ -68,11 +68,33 @@ fn collect<'t>(
             parts.push(Part { name: unlisted, key, rule: Rule::In(unlisted), value });
             continue;
         };
+        if let Rule::Exact(name, same) = rule {
+            if !same.is_some_and(|same| is(value, same)) {
+                parts.push(Part { name, key, rule: Rule::In(name), value });
+            }
+            continue;
+        }
         if value.is_null() {
             continue;
         }
         let name = match rule {
             Rule::Out | Rule::Model => continue,
+            Rule::Never(refusal) => return Err(refusal),
+            Rule::Flag if is_switch(value) => continue,
+            Rule::StreamOptions if value.is_object() && is_switch_or_absent(value.get("include_usage")) => {
+                // A replay counts once, at the end.
+                match value.get("continuous_usage_stats") {
+                    None => continue,
+                    Some(stats) if stats.is_null() || is(stats, Same::False) => continue,
+                    Some(_) => return Err(Uncacheable::NoSwitch),
+                }
+            }
+            Rule::Flag | Rule::StreamOptions => return Err(Uncacheable::NoSwitch),
+            Rule::Encoding => match value.text() {
+                Some("float") => continue,
+                Some("base64") if !has_unlisted_in(table, object) => continue,
+                _ => return Err(Uncacheable::Encoding),
+            },
             Rule::Only(same, refusal) => {
                 if !is(value, same) {
                     return Err(refusal);
@@ -80,7 +102,7 @@ fn collect<'t>(
                 continue;
             }
             Rule::Unless(_, same) if is(value, same) => continue,
-            Rule::In(name) | Rule::Unless(name, _) => name,
+            Rule::In(name) | Rule::Unless(name, _) | Rule::Exact(name, _) => name,
             Rule::Options if value.is_object() && unlisted == UNLISTED => {
                 collect(OPTIONS, UNLISTED_OPTION, value, parts)?;
                 continue;
@@ -107,6 +129,23 @@ fn collect<'t>(
         parts.push(Part { name, key, rule, value });
     }
     Ok(())
+}
+
+/// A key that no table knows: what it does is unknown.
+pub(super) fn has_unlisted(kind: Kind, body: Value<'_>) -> bool {
+    has_unlisted_in(if kind.is_openai() { OPENAI } else { OLLAMA }, body)
+}
+
+fn has_unlisted_in(table: &'static [super::Knob], object: Value<'_>) -> bool {
+    object.members().any(|(key, _)| find(table, key).is_none())
+}
+
+fn is_switch(value: Value<'_>) -> bool {
+    matches!(value.node(), Node::Bool(_))
+}
+
+fn is_switch_or_absent(value: Option<Value<'_>>) -> bool {
+    value.is_none_or(|value| value.is_null() || is_switch(value))
 }
 
 /// Does this value mean what absence means?
@@ -212,6 +251,10 @@ fn one_or_many(sink: &mut Sink, value: Value<'_>) -> Result<(), Uncacheable> {
         sink.tag(b'.');
         return Ok(());
     }
+    // A text may speak of a place; what is described by an object may lie there.
+    if std::iter::once(value).chain(value.items()).any(|item| item.is_object() && chat::names_a_place(item)) {
+        return Err(Uncacheable::RemoteContent);
+    }
     sink.value(value)
 }
 
@@ -222,6 +265,10 @@ fn tools(sink: &mut Sink, value: Value<'_>) -> Result<(), Uncacheable> {
     }
     sink.tag(b'a');
     for tool in value.items() {
+        // Others are run by the server, on what it finds there and then.
+        if tool.get("type").and_then(Value::text).is_some_and(|kind| !matches!(kind, "function" | "custom")) {
+            return Err(Uncacheable::SideEffect);
+        }
         let plain = tool.members().all(|(key, value)| match key {
             "function" => value.is_object(),
             "type" => value.text() == Some("function"),
@@ -230,8 +277,10 @@ fn tools(sink: &mut Sink, value: Value<'_>) -> Result<(), Uncacheable> {
         match tool.get("function") {
             Some(function) if plain && tool.members().count() <= 2 => {
                 sink.tag(b'F');
-                sink.object_without(function, |key, value| {
-                    value.is_null() || (key == "strict" && is(value, Same::False))
+                sink.object_without(function, |key, value| match key {
+                    "description" | "parameters" | "strict" if value.is_null() => true,
+                    "strict" => is(value, Same::False),
+                    _ => false,
                 })?;
             }
             _ => sink.value(tool)?,
@@ -264,11 +313,12 @@ fn response_format(sink: &mut Sink, value: Value<'_>) -> Result<(), Uncacheable>
     let wrapper = value.get("json_schema").filter(|_| known);
     let inner = wrapper.and_then(|wrapper| wrapper.get("schema")).filter(|schema| schema.is_object());
     match (wrapper, inner) {
-        (Some(wrapper), Some(inner)) => schema(sink, inner, Some(wrapper), |key, value| {
-            key == "schema"
-                || value.is_null()
-                || (key == "name" && value.text() == Some("response"))
-                || (key == "strict" && is(value, Same::False))
+        (Some(wrapper), Some(inner)) => schema(sink, inner, Some(wrapper), |key, value| match key {
+            "schema" => true,
+            "name" | "description" | "strict" if value.is_null() => true,
+            "name" => value.text() == Some("response"),
+            "strict" => is(value, Same::False),
+            _ => false,
         }),
         _ => sink.value(value),
     }

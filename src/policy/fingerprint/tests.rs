@@ -6,7 +6,7 @@ use crate::base::bounds::FINGERPRINT_VALUES_MAX;
 use crate::wire::answer::Kind;
 
 fn scope(kind: Kind) -> Scope<'static> {
-    Scope { tenant: b"t", route: b"r", profile: b"", model: None, kind, sampled: true }
+    Scope { tenant: b"t", route: b"r", credential: b"", profile: b"", model: None, kind, sampled: true }
 }
 
 fn print(kind: Kind, body: &[u8]) -> Result<Fingerprint, Uncacheable> {
@@ -383,7 +383,7 @@ fn tables_are_sorted_and_names_are_used_once_a_dialect() {
         assert!(table.iter().all(|knob| !knob.why.is_empty()));
     }
     let name = |knob: &Knob| match knob.rule {
-        Rule::In(name) | Rule::Unless(name, _) => Some(name),
+        Rule::In(name) | Rule::Unless(name, _) | Rule::Exact(name, _) => Some(name),
         _ => None,
     };
     for tables in [vec![OPENAI], vec![OLLAMA, OPTIONS]] {
@@ -403,10 +403,14 @@ fn every_row_does_what_it_says() {
         let null = print(Kind::OpenAiChat, with(knob.key, Value::Null).to_string().as_bytes());
         match knob.rule {
             Rule::Out => assert_eq!(changed, plain, "{}", knob.key),
-            Rule::Only(_, refusal) => assert_eq!(changed, Err(refusal), "{}", knob.key),
+            Rule::Only(_, refusal) | Rule::Never(refusal) => assert_eq!(changed, Err(refusal), "{}", knob.key),
+            Rule::Flag | Rule::StreamOptions => assert_eq!(changed, Err(Uncacheable::NoSwitch), "{}", knob.key),
+            Rule::Encoding => assert_eq!(changed, Err(Uncacheable::Encoding), "{}", knob.key),
             _ => assert_ne!(changed, plain, "{}", knob.key),
         }
-        if !matches!(knob.rule, Rule::Model | Rule::Messages) {
+        if matches!(knob.rule, Rule::Exact(..)) {
+            assert_ne!(null, plain, "{}", knob.key);
+        } else if !matches!(knob.rule, Rule::Model | Rule::Messages) {
             assert_eq!(null, plain, "{}", knob.key);
         }
     }
@@ -425,6 +429,7 @@ fn scope_counts() {
         base,
         Scope { tenant: b"other", ..base },
         Scope { route: b"other", ..base },
+        Scope { credential: b"other", ..base },
         Scope { profile: b"think 2", ..base },
         Scope { model: Some("other"), ..base },
         // No part runs into the next.
@@ -452,7 +457,6 @@ fn defaults_are_absence() {
         ("top_logprobs", json!(0)),
         ("tools", json!([])),
         ("tool_choice", json!("auto")),
-        ("parallel_tool_calls", json!(true)),
         ("response_format", json!({"type": "text"})),
         ("logit_bias", json!({})),
         ("modalities", json!(["text"])),
@@ -545,6 +549,119 @@ fn refusals() {
     assert_eq!(refused(Kind::OllamaGenerate, &json!({"model": "m", "prompt": ""})), Some(U::NoPrompt));
     assert_eq!(refused(Kind::OllamaEmbed, &json!({"model": "m", "input": []})), Some(U::NoPrompt));
     assert_eq!(refused(Kind::OpenAiCompletions, &json!({"model": "m", "prompt": ["a", "b"]})), Some(U::ManyAnswers));
+}
+
+/// Pairs that some server answers differently: each of these was once one key.
+#[test]
+fn servers_tell_them_apart() {
+    let schema = |properties: &str| {
+        format!(
+            r#"{{"type":"json_schema","json_schema":{{"name":"x","schema":{{"type":"object","properties":{properties}}}}}}}"#
+        )
+    };
+    let asked = |rest: &str| format!(r#"{{"model":"m","messages":[{{"role":"user","content":"q"}}]{rest}}}"#);
+    let said = |message: &str| format!(r#"{{"model":"m","messages":[{message}]}}"#);
+    let function = |rest: &str| {
+        asked(&format!(
+            r#","tools":[{{"type":"function","function":{{"name":"f","parameters":{{"properties":{{"a":{{}}}}}}{rest}}}}}]"#
+        ))
+    };
+    let order = |properties: &str| asked(&format!(r#","response_format":{}"#, schema(properties)));
+    let (openai, ollama) = (Kind::OpenAiChat, Kind::OllamaChat);
+    let called = |rest: &str| {
+        said(&format!(
+            r#"{{"role":"assistant","content":"","tool_calls":[{{"function":{{"name":"f","arguments":{{"a":1}}{rest}}}}}]}}"#
+        ))
+    };
+    for (kind, one, other) in [
+        // The order of properties is the order in which they are answered.
+        (openai, order(r#"{"reasoning":{},"answer":{}}"#), order(r#"{"answer":{},"reasoning":{}}"#)),
+        (
+            ollama,
+            asked(r#","format":{"properties":{"r":{},"a":{}}}"#),
+            asked(r#","format":{"properties":{"a":{},"r":{}}}"#),
+        ),
+        // Go takes a name in any case, and null for nothing.
+        (
+            ollama,
+            said(r#"{"role":"user","content":"q","images":["AAAA"]}"#),
+            said(r#"{"role":"user","content":"q","images":["AAAA"],"Images":null}"#),
+        ),
+        (openai, said(r#"{"role":"user","content":"q"}"#), said(r#"{"role":"user","content":"q","Tool_Calls":null}"#)),
+        (openai, function(""), function(r#","Parameters":null"#)),
+        (ollama, called(""), called(r#","Arguments":null"#)),
+        (
+            openai,
+            asked(r#","response_format":{"type":"json_schema","json_schema":{"schema":{}}}"#),
+            asked(r#","response_format":{"type":"json_schema","json_schema":{"schema":{},"Schema":null}}"#),
+        ),
+        // Defaults that servers don't agree on.
+        (openai, asked(""), asked(r#","parallel_tool_calls":true"#)),
+        (openai, asked(""), asked(r#","parallel_tool_calls":null"#)),
+        (openai, asked(""), asked(r#","tool_choice":null"#)),
+        (openai, said(r#"{"role":"user","content":"q"}"#), said(r#"{"role":"USER","content":"q"}"#)),
+        (
+            openai,
+            said(r#"{"role":"assistant","content":"q","reasoning":"t"}"#),
+            said(r#"{"role":"assistant","content":"q","reasoning_content":"t"}"#),
+        ),
+        (
+            openai,
+            said(r#"{"role":"assistant","content":"q","reasoning":"t"}"#),
+            said(r#"{"role":"assistant","content":[{"type":"text","text":"q"}],"reasoning":"t"}"#),
+        ),
+        (
+            openai,
+            said(r#"{"role":"tool","tool_call_id":"1","content":"q"}"#),
+            said(r#"{"role":"tool","tool_call_id":"1","content":[{"type":"text","text":"q"}]}"#),
+        ),
+    ] {
+        let (first, second) = (print(kind, one.as_bytes()), print(kind, other.as_bytes()));
+        assert!(first.is_ok(), "{first:?} {one}");
+        assert_ne!(first, second, "{one} {other}");
+    }
+}
+
+#[test]
+fn what_no_key_can_tell() {
+    use Uncacheable as U;
+    let said = |message: Value| json!({"model": "m", "messages": [message]});
+    let file = json!({"type": "file", "file": {"file_id": "file-1"}});
+    let svg = json!({"type": "image_url", "image_url": {"url": "data:image/svg+xml,<svg/>"}});
+    for (body, wanted) in [
+        (with("stream", json!(1)), U::NoSwitch),
+        (with("stream", json!("true")), U::NoSwitch),
+        (with("stream_options", json!({"include_usage": 1})), U::NoSwitch),
+        (with("stream_options", json!({"include_usage": true, "continuous_usage_stats": true})), U::NoSwitch),
+        (with("n_probs", json!(3)), U::LogProbs),
+        (with("prompt_logprobs", json!(0)), U::LogProbs),
+        (with("return_token_ids", json!(true)), U::LogProbs),
+        (with("previous_response_id", json!("resp_1")), U::State),
+        (with("session_id", json!("s")), U::State),
+        (with("tools", json!([{"type": "mcp", "server_url": "https://example.org"}])), U::SideEffect),
+        (with("tools", json!([{"type": "web_search"}])), U::SideEffect),
+        (said(json!({"role": "user", "content": [file]})), U::RemoteContent),
+        (said(json!({"role": "user", "content": [svg]})), U::RemoteContent),
+        (said(json!({"role": "assistant", "audio": {"id": "audio_1"}})), U::RemoteContent),
+        (json!({"model": "m", "messages": [{"role": "user", "content": "a", "Content": "b"}]}), U::DuplicateKey),
+        (json!({"model": "m", "messages": [], "Messages": []}), U::DuplicateKey),
+    ] {
+        assert_eq!(refused(Kind::OpenAiChat, &body), Some(wanted), "{body}");
+    }
+    for (rest, wanted) in [
+        (json!({"encoding_format": "bytes"}), U::Encoding),
+        (json!({"encoding_format": "base64", "output_dtype": "int8"}), U::Encoding),
+        (json!({"input": [{"image": "https://example.org/cat.png"}]}), U::RemoteContent),
+    ] {
+        let mut body = json!({"model": "m", "input": "https://example.org is a text"});
+        assert_eq!(refused(Kind::OpenAiEmbeddings, &body), None);
+        rest.as_object().into_iter().flatten().for_each(|(key, value)| body[key] = value.clone());
+        assert_eq!(refused(Kind::OpenAiEmbeddings, &body), Some(wanted), "{body}");
+    }
+    let mut maker = Fingerprinter::new(InstallKey([7; 32]));
+    let mut apart = |body: Value| maker.inputs(&scope(Kind::OpenAiEmbeddings), body.to_string().as_bytes()).len();
+    assert_eq!(apart(json!({"model": "m", "input": ["a", "b"], "user": "u"})), 2);
+    assert_eq!(apart(json!({"model": "m", "input": ["a", "b"], "late_chunking": true})), 0);
 }
 
 #[test]

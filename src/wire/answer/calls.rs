@@ -42,6 +42,9 @@ impl Calls {
         if wire.kind.as_deref().is_some_and(|kind| kind != "function" && !kind.is_empty()) {
             return Err(Unstorable::Unsupported);
         }
+        if wire.extra_content.as_ref().is_some_and(|extra| extra.0) {
+            return Err(Unstorable::Unsupported);
+        }
         let function = wire.function.as_ref();
         let id = wire.id.as_deref().unwrap_or_default();
         let name = function.and_then(|function| function.name.as_deref()).unwrap_or_default();

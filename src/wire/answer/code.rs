@@ -9,7 +9,7 @@ use super::json::is_number_array;
 use super::{Answer, Call, Family, Finish, Kind, Piece, ReasoningField, Usage, Vector};
 
 /// Raised with every change of the form; other versions are misses.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// The bytes are not an answer of this version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +30,7 @@ pub fn encode(answer: &Answer<'_>, out: &mut Vec<u8>) {
             counts.into_iter().flatten().for_each(|count| number(out, count));
         }
     }
+    bytes(out, answer.model.as_bytes());
     number(out, answer.pieces.len() as u64);
     for piece in &answer.pieces {
         match piece {
@@ -85,6 +86,7 @@ pub fn decode(from: &[u8]) -> Result<Answer<'_>, Broken> {
         ],
     )?;
     answer.usage = reader.usage()?;
+    answer.model = reader.text()?;
     answer.pieces = reader.list(Reader::piece)?;
     answer.state = reader.list(|reader| reader.number().and_then(|token| token.try_into().map_err(|_| Broken)))?;
     answer.vectors = reader.list(Reader::vector)?;

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use serde::Deserialize;
-use serde::de::{Deserializer, Error, IgnoredAny, SeqAccess, Visitor};
+use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 /// OpenAI: a chunk of a stream or a whole body, of chat, completions or embeddings.
@@ -16,6 +16,62 @@ pub(super) struct OpenAi<'a> {
     pub error: Option<IgnoredAny>,
     #[serde(borrow)]
     pub data: Option<Vec<Embedding<'a>>>,
+    #[serde(borrow)]
+    pub model: Option<Cow<'a, str>>,
+    // What a search found, as Perplexity and xAI put it.
+    pub citations: Option<Many>,
+    pub search_results: Option<Many>,
+    pub related_questions: Option<Many>,
+    pub images: Option<Many>,
+}
+
+/// Something that an entry has no place for, if there is anything of it.
+pub(super) struct Many(pub bool);
+
+impl<'de> Deserialize<'de> for Many {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Empty;
+        impl<'de> Visitor<'de> for Empty {
+            type Value = bool;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("anything")
+            }
+            fn visit_bool<E: Error>(self, value: bool) -> Result<bool, E> {
+                Ok(value)
+            }
+            fn visit_i64<E: Error>(self, _: i64) -> Result<bool, E> {
+                Ok(true)
+            }
+            fn visit_u64<E: Error>(self, _: u64) -> Result<bool, E> {
+                Ok(true)
+            }
+            fn visit_f64<E: Error>(self, _: f64) -> Result<bool, E> {
+                Ok(true)
+            }
+            fn visit_str<E: Error>(self, text: &str) -> Result<bool, E> {
+                Ok(!text.is_empty())
+            }
+            fn visit_unit<E: Error>(self) -> Result<bool, E> {
+                Ok(false)
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<bool, A::Error> {
+                let mut any = false;
+                while access.next_element::<IgnoredAny>()?.is_some() {
+                    any = true;
+                }
+                Ok(any)
+            }
+            /// An object counts if one of its members does: `{"content": null}` is nothing.
+            fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<bool, A::Error> {
+                let mut any = false;
+                while let Some((_, Many(more))) = access.next_entry::<IgnoredAny, Many>()? {
+                    any |= more;
+                }
+                Ok(any)
+            }
+        }
+        deserializer.deserialize_any(Empty).map(Many)
+    }
 }
 
 #[derive(Deserialize)]
@@ -28,6 +84,9 @@ pub(super) struct Choice<'a> {
     #[serde(borrow)]
     pub finish_reason: Option<Cow<'a, str>>,
     pub error: Option<IgnoredAny>,
+    pub logprobs: Option<Many>,
+    pub token_ids: Option<Many>,
+    pub hidden_states: Option<Many>,
 }
 
 #[derive(Deserialize)]
@@ -46,9 +105,10 @@ pub(super) struct Delta<'a> {
     pub refusal: Option<Text<'a>>,
     pub function_call: Option<IgnoredAny>,
     pub audio: Option<IgnoredAny>,
-    pub annotations: Option<Vec<IgnoredAny>>,
-    pub images: Option<Vec<IgnoredAny>>,
-    pub thinking_blocks: Option<Vec<IgnoredAny>>,
+    pub annotations: Option<Many>,
+    pub images: Option<Many>,
+    pub thinking_blocks: Option<Many>,
+    pub extra_content: Option<Many>,
 }
 
 /// OpenRouter's: text, or something sealed that an entry can't hold.
@@ -71,6 +131,8 @@ pub(super) struct CallWire<'a> {
     pub kind: Option<Cow<'a, str>>,
     #[serde(borrow)]
     pub function: Option<FunctionWire<'a>>,
+    /// Gemini's signature of its thoughts, without which it takes no further turn.
+    pub extra_content: Option<Many>,
 }
 
 #[derive(Deserialize)]
@@ -107,6 +169,9 @@ pub(super) struct Embedding<'a> {
 #[derive(Deserialize)]
 pub(super) struct Ollama<'a> {
     #[serde(borrow)]
+    pub model: Option<Cow<'a, str>>,
+    pub logprobs: Option<Many>,
+    #[serde(borrow)]
     pub message: Option<Message<'a>>,
     #[serde(borrow)]
     pub response: Option<Text<'a>>,
@@ -135,7 +200,7 @@ pub(super) struct Message<'a> {
     pub thinking: Option<Text<'a>>,
     #[serde(borrow)]
     pub tool_calls: Option<Vec<CallWire<'a>>>,
-    pub images: Option<Vec<IgnoredAny>>,
+    pub images: Option<Many>,
 }
 
 /// A string as bytes: half of a surrogate pair may stand alone, its other half in the next event (T8). The halves are

@@ -18,10 +18,11 @@ const CREATED: &[u8] = b"\"created\":";
 const CREATED_AT: &[u8] = b"\"created_at\":\"";
 
 impl Holes {
-    /// Finds them in an answer that was written with this id at this time. Inside a string both are spelled otherwise,
-    /// because its quotes are escaped.
+    /// Finds them in an answer that was written with this id at this time, in OpenAI's words or Ollama's. Inside a string
+    /// they are spelled otherwise, because its quotes are escaped. Arguments of calls are no strings with Ollama: what
+    /// they say in microseconds can't be foreseen, what they say in seconds might be, so that only OpenAI's is looked for.
     #[must_use]
-    pub fn find(body: &[u8], id: &str, unix_micros: u64) -> Self {
+    pub fn find(body: &[u8], id: &str, unix_micros: u64, openai: bool) -> Self {
         let all = |name: &[u8], value: &[u8]| {
             let needle = [name, value].concat();
             Finder::new(&needle).find_iter(body).map(|at| (at + name.len()) as u32).collect()
@@ -30,8 +31,8 @@ impl Holes {
         rfc3339(&mut at, unix_micros);
         Self {
             id: if id.is_empty() { Vec::new() } else { all(b"", id.as_bytes()) },
-            created: all(CREATED, (unix_micros / 1_000_000).to_string().as_bytes()),
-            created_at: all(CREATED_AT, &at),
+            created: if openai { all(CREATED, (unix_micros / 1_000_000).to_string().as_bytes()) } else { Vec::new() },
+            created_at: if openai { Vec::new() } else { all(CREATED_AT, &at) },
         }
     }
 
@@ -84,7 +85,7 @@ mod tests {
             Piece::Call(Call {
                 id: "".into(),
                 name: "f".into(),
-                arguments: r#"{"created":1,"created_at":"y"}"#.into(),
+                arguments: format!(r#"{{"created":{},"created_at":"y"}}"#, THEN / 1_000_000).into(),
             }),
         ];
         answer.finish = Finish::ToolCalls;
@@ -113,7 +114,7 @@ mod tests {
                 let id = |hex: &str| format!("chatcmpl-{hex}");
                 let (old, new) = ("0123456789abcdef", "fedcba9876543210");
                 let mut body = written(kind, stream, &id(old), THEN);
-                Holes::find(&body, old, THEN).fill(&mut body, new, NOW);
+                Holes::find(&body, old, THEN, kind.is_openai()).fill(&mut body, new, NOW);
                 let (body, wanted) =
                     (String::from_utf8_lossy(&body).into_owned(), written(kind, stream, &id(new), NOW));
                 assert_eq!(body, String::from_utf8_lossy(&wanted), "{kind:?} {stream}");

@@ -104,6 +104,8 @@ pub struct Answer<'a> {
     pub family: Family,
     /// An OpenAI server gave it; its vectors are normalised on the way to an Ollama client.
     pub from_openai: bool,
+    /// As the upstream called the model; empty if it did not.
+    pub model: Cow<'a, str>,
     /// In order of arrival; no two neighbours are both text or both thinking, and none is empty.
     pub pieces: Vec<Piece<'a>>,
     pub finish: Finish,
@@ -184,6 +186,7 @@ impl<'a> Answer<'a> {
         Self {
             family: kind.family(),
             from_openai: kind.is_openai(),
+            model: Cow::Borrowed(""),
             pieces: Vec::new(),
             finish: Finish::Stop,
             field: ReasoningField::None,

@@ -1,7 +1,7 @@
 //! Listens to an upstream's reply and keeps the answer if it may be kept.
 
 use super::calls::Calls;
-use super::events::{Choice, Content, Delta, Embedding, Ollama, OpenAi, Text, UsageWire};
+use super::events::{Choice, Content, Delta, Embedding, Many, Ollama, OpenAi, Text, UsageWire};
 use super::frame::{Frame, Item, TooLong};
 use super::json::{base64_decode, is_number_array, join_surrogates};
 use super::unstorable::Unstorable;
@@ -10,6 +10,9 @@ use crate::base::bounds::ANSWER_BYTES_MAX;
 use crate::wire::think::Framing;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
+
+/// A longer name of a model is not kept; the client's is then shown.
+const MODEL_BYTES_MAX: usize = 256;
 
 /// How the body ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,6 +114,8 @@ struct Take {
     calls: Calls,
     vectors: Vec<(u64, Vector<'static>)>,
     bytes: usize,
+    /// As the upstream calls it.
+    model: String,
     field: ReasoningField,
     /// `Some(None)`: a reason that can't be kept.
     finish: Option<Option<Finish>>,
@@ -130,6 +135,7 @@ impl Take {
             calls: Calls::default(),
             vectors: Vec::new(),
             bytes: 0,
+            model: String::new(),
             field: ReasoningField::None,
             finish: None,
             usage: None,
@@ -159,10 +165,18 @@ impl Take {
         if event.error.is_some() {
             return Err(Unstorable::Error);
         }
+        if any([&event.citations, &event.search_results, &event.related_questions, &event.images]) {
+            return Err(Unstorable::Unsupported);
+        }
+        self.served(event.model);
         if let Some(usage) = event.usage {
             self.usage = Some(counts(&usage));
         }
-        for choice in event.choices.into_iter().flatten() {
+        let choices = event.choices.unwrap_or_default();
+        if choices.len() > 1 {
+            return Err(Unstorable::ManyAnswers);
+        }
+        for choice in choices {
             self.choice(choice)?;
         }
         let embeddings = event.data.into_iter().flatten().enumerate();
@@ -178,6 +192,9 @@ impl Take {
         }
         if choice.error.is_some() {
             return Err(Unstorable::Error);
+        }
+        if any([&choice.logprobs, &choice.token_ids, &choice.hidden_states]) {
+            return Err(Unstorable::Unsupported);
         }
         if let Some(delta) = choice.delta {
             self.delta(delta)?;
@@ -197,9 +214,7 @@ impl Take {
     fn delta(&mut self, delta: Delta<'_>) -> Result<(), Unstorable> {
         let beyond = delta.function_call.is_some()
             || delta.audio.is_some()
-            || delta.annotations.is_some_and(|list| !list.is_empty())
-            || delta.images.is_some_and(|list| !list.is_empty())
-            || delta.thinking_blocks.is_some_and(|list| !list.is_empty())
+            || any([&delta.annotations, &delta.images, &delta.thinking_blocks, &delta.extra_content])
             || delta.refusal.is_some_and(|text| !text.0.is_empty());
         if beyond {
             return Err(Unstorable::Unsupported);
@@ -248,12 +263,16 @@ impl Take {
         if event.error.is_some() {
             return Err(Unstorable::Error);
         }
+        if any([&event.logprobs]) {
+            return Err(Unstorable::Unsupported);
+        }
+        self.served(event.model);
         let before = self.pieces.len();
         self.text(true, event.thinking.as_ref())?;
         self.text(false, event.response.as_ref())?;
         let mut calls = event.tool_calls.unwrap_or_default();
         if let Some(message) = event.message {
-            if message.images.is_some_and(|list| !list.is_empty()) {
+            if any([&message.images]) {
                 return Err(Unstorable::Unsupported);
             }
             self.text(true, message.thinking.as_ref())?;
@@ -287,6 +306,15 @@ impl Take {
             });
         }
         Ok(())
+    }
+
+    /// The first name counts: routers say which model they chose.
+    fn served(&mut self, model: Option<Cow<'_, str>>) {
+        if self.model.is_empty()
+            && let Some(model) = model.filter(|model| model.len() <= MODEL_BYTES_MAX)
+        {
+            self.model = model.into_owned();
+        }
     }
 
     fn grow(&mut self, bytes: usize) -> Result<(), Unstorable> {
@@ -341,6 +369,7 @@ impl Take {
         }
         let mut answer = Answer::new(self.kind);
         answer.usage = self.usage;
+        answer.model = Cow::Owned(self.model);
         answer.field = self.field;
         answer.state = self.state;
         if matches!(answer.family, Family::Embed | Family::EmbedOne) {
@@ -377,6 +406,10 @@ impl Take {
         }
         Ok(answer)
     }
+}
+
+fn any<const N: usize>(parts: [&Option<Many>; N]) -> bool {
+    parts.into_iter().flatten().any(|Many(any)| *any)
 }
 
 fn parse<'a, T: serde::Deserialize<'a>>(text: &'a [u8]) -> Result<T, Unstorable> {

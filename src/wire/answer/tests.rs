@@ -84,8 +84,9 @@ fn answer() -> impl Strategy<Value = Answer<'static>> {
             let (prompt, completion) = (prompt.into(), completion.into());
             Usage { prompt, completion, total: prompt + completion, reasoning: None, cached: cached.map(Into::into) }
         });
-    (proptest::collection::vec(piece(), 0..6), ".{1,20}", usage).prop_map(|(pieces, last, usage)| {
+    (proptest::collection::vec(piece(), 0..6), ".{1,20}", usage, ".{0,8}").prop_map(|(pieces, last, usage, model)| {
         let mut answer = Answer::new(Kind::OpenAiChat);
+        answer.model = model.into();
         for piece in pieces {
             match piece {
                 Piece::Call(call) => {
@@ -122,6 +123,8 @@ proptest! {
         cuts.sort_unstable();
         let parts: Vec<_> = cuts.windows(2).map(|pair| &body[pair[0]..pair[1]]).collect();
         let back = record_cut(context.kind, form_of(&context), &parts, End::Whole);
+        let named = if answer.model.is_empty() { context.model } else { &answer.model };
+        prop_assert!(back.as_ref().is_ok_and(|back| back.model == named));
         let (text, thinking, calls, finish) = summary(&answer);
         if context.kind == Kind::OpenAiCompletions {
             // Completions have a place for text only.
@@ -232,6 +235,7 @@ fn llama_answer() -> Answer<'static> {
     ];
     answer.finish = Finish::ToolCalls;
     answer.field = ReasoningField::Content;
+    answer.model = "tiny".into();
     answer.usage = Some(Usage { prompt: 7, completion: 47, total: 54, reasoning: None, cached: Some(6) });
     answer
 }
@@ -454,7 +458,7 @@ fn a_replay_to_the_letter() {
 
 #[test]
 fn usage_only_if_asked() {
-    let answer = llama_answer();
+    let answer = Answer { model: "".into(), ..llama_answer() };
     let asked = Context { include_usage: false, ..context(Kind::OpenAiChat, true) };
     let stream = String::from_utf8(replayed(&answer, asked).concat()).unwrap_or_default();
     assert!(!stream.contains("usage") && stream.ends_with("data: [DONE]\n\n"));

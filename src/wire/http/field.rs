@@ -25,6 +25,19 @@ impl<'b> Fields<'b> {
         self.iter().find(|field| field.name.eq_ignore_ascii_case(name)).map(|field| field.value)
     }
 
+    /// `Cache-Control` has this directive.
+    #[must_use]
+    pub fn says_of_caches(&self, directive: &str) -> bool {
+        let control = self.0.iter().filter(|field| field.name.eq_ignore_ascii_case("cache-control"));
+        control.flat_map(|field| elements(field.value)).any(|it| it.eq_ignore_ascii_case(directive.as_bytes()))
+    }
+
+    /// A `Connection` field names it: it speaks to the next hop and goes no further.
+    #[must_use]
+    pub fn connection_names(&self, name: &str) -> bool {
+        self.connection_tokens().any(|token| token.eq_ignore_ascii_case(name.as_bytes()))
+    }
+
     /// Every element of every `Connection` field.
     pub fn connection_tokens(&self) -> impl Iterator<Item = &'b [u8]> + use<'b> {
         let connection = self.0.iter().filter(|field| field.name.eq_ignore_ascii_case("connection"));

@@ -82,6 +82,8 @@ pub struct RequestHead<'b> {
     pub no_cache: bool,
     /// `Cache-Control` says `no-store`.
     pub no_store: bool,
+    /// `Cache-Control: max-age`, seconds; the smallest, if there are several.
+    pub max_age: Option<u64>,
     /// Bytes of the head in the buffer, skipped empty lines included; the body starts here.
     pub len: usize,
 }
@@ -218,6 +220,7 @@ fn complete<'s, 'b: 's>(
         upgrade: false,
         no_cache: false,
         no_store: false,
+        max_age: None,
         len: start + len,
     };
     walk(&mut head, fields)?;
@@ -324,6 +327,9 @@ fn note<'b>(head: &mut RequestHead<'b>, known: Known, value: &'b [u8]) {
         Known::CacheControl | Known::Pragma => {
             head.no_cache |= elements(value).any(|element| element.eq_ignore_ascii_case(b"no-cache"));
             head.no_store |= elements(value).any(|element| element.eq_ignore_ascii_case(b"no-store"));
+            for age in elements(value).filter_map(max_age) {
+                head.max_age = Some(head.max_age.map_or(age, |other| other.min(age)));
+            }
             return;
         }
         Known::Upgrade => {
@@ -333,6 +339,16 @@ fn note<'b>(head: &mut RequestHead<'b>, known: Known, value: &'b [u8]) {
         _ => return,
     };
     place.get_or_insert(value);
+}
+
+/// The seconds of a `max-age`. Beyond what fits in 64 bits any age will do; what is no number is no directive.
+fn max_age(element: &[u8]) -> Option<u64> {
+    let (name, value) = element.split_at_checked(b"max-age=".len())?;
+    let digits = value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\"")).unwrap_or(value);
+    if !name.eq_ignore_ascii_case(b"max-age=") || digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    Some(std::str::from_utf8(digits).ok()?.parse().unwrap_or(u64::MAX))
 }
 
 /// A field that must not come twice.

@@ -1,7 +1,7 @@
 //! Heads written in one pass. Nothing is allocated but what the output buffer needs to grow.
 
 use super::allow::AllowList;
-use super::field::{Fields, Known};
+use super::field::Known;
 use super::framing::Framing;
 use super::request::RequestHead;
 use super::response::ResponseHead;
@@ -92,13 +92,8 @@ fn goes_upstream(entry: &Field<'_>, head: &RequestHead<'_>, line: &UpstreamLine<
         _ => {}
     }
     let replaced = line.extra.iter().any(|(name, _)| name.eq_ignore_ascii_case(entry.name));
-    let of_connection = head.has_connection_fields && names(head.fields, entry.name);
+    let of_connection = head.has_connection_fields && head.fields.connection_names(entry.name);
     !replaced && !of_connection
-}
-
-/// Does a `Connection` field name it? Never asked for what the gateway writes itself.
-fn names(fields: Fields<'_>, name: &str) -> bool {
-    fields.connection_tokens().any(|token| token.eq_ignore_ascii_case(name.as_bytes()))
 }
 
 /// `Content_Length`, `X_Api_Key`: gateways to CGI and WSGI read an underscore as a hyphen, so that a field which no rule
@@ -178,7 +173,7 @@ fn reaches_client(entry: &Field<'_>, head: &ResponseHead<'_>, line: &DownstreamL
         return false;
     }
     let replaced = line.extra.iter().any(|(name, _)| name.eq_ignore_ascii_case(entry.name));
-    let of_connection = head.has_connection_fields && names(head.fields, entry.name);
+    let of_connection = head.has_connection_fields && head.fields.connection_names(entry.name);
     !replaced && !of_connection
 }
 

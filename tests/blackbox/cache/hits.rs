@@ -1,5 +1,7 @@
 //! What is found, what is said about it, and what the client can ask for.
 
+use std::time::Duration;
+
 use crate::both_drivers;
 use crate::support::{After, Gateway, Io, Reply, Upstream, json_reply, post};
 
@@ -12,6 +14,8 @@ both_drivers![
     the_second_is_a_hit_and_says_so,
     at_once_after_the_first_it_is_known,
     clients_can_refuse_or_refresh,
+    an_upstream_can_forbid_it,
+    the_model_that_answered_is_named,
     a_refresh_is_not_undone_by_an_older_answer,
     many_hits_on_one_connection,
     a_restart_forgets_nothing,
@@ -93,6 +97,39 @@ fn clients_can_refuse_or_refresh(io: Io) {
     assert_eq!(told(&hit).text, "answer 2", "the fresh answer took the old one's place");
     assert_eq!(told(&ask("Cache-Control: no-store\r\n")).text, "answer 3", "a refusal does not look either");
     assert_eq!(told(&ask("")).text, "answer 2", "and does not write");
+    assert!(is_hit(&ask("Cache-Control: max-age=60\r\n")));
+    std::thread::sleep(Duration::from_millis(2100));
+    assert_eq!(told(&ask("Cache-Control: max-age=1\r\n")).text, "answer 4", "what is there is too old");
+    wait_until_stored(&gateway, 3);
+    assert_eq!(told(&ask("")).text, "answer 4");
+    assert_eq!(told(&ask("Cache-Control: max-age=0\r\n")).text, "answer 5");
+}
+
+fn an_upstream_can_forbid_it(io: Io) {
+    let reply = |text: &str| {
+        let plain = String::from_utf8(whole_json(text)).unwrap();
+        plain.replacen("\r\n", "\r\nCache-Control: private, No-Store\r\n", 1).into_bytes()
+    };
+    for (config, kept) in [("", false), ("cache: {ignore_no_store: true}\n", true)] {
+        let upstream = Upstream::answering(reply("x"));
+        let gateway = cached(io, &upstream).config(config).start();
+        let first = gateway.post(CHAT, &question("q", false));
+        assert_eq!(cache_status(&first), if kept { "thinkgate; fwd=miss; stored" } else { "thinkgate; fwd=miss" });
+        wait_until_quiet(&gateway);
+        assert_eq!(is_hit(&gateway.post(CHAT, &question("q", false))), kept);
+        assert_eq!(upstream.requests().len(), if kept { 1 } else { 2 });
+    }
+}
+
+fn the_model_that_answered_is_named(io: Io) {
+    let upstream =
+        Upstream::answering(String::from_utf8(whole_json("x")).unwrap().replacen("\"m\"", "\"n\"", 1).into_bytes());
+    let gateway = cached(io, &upstream).start();
+    let first = gateway.post(CHAT, &question("q", false));
+    wait_until_stored(&gateway, 1);
+    let second = gateway.post(CHAT, &question("q", false));
+    assert!(is_hit(&second));
+    assert_eq!((&first.json()["model"], &second.json()["model"]), (&"n".into(), &"n".into()));
 }
 
 fn a_refresh_is_not_undone_by_an_older_answer(io: Io) {

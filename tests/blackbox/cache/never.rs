@@ -10,6 +10,8 @@ use super::{CHAT, begin, cached, event, question, stored, stream_end, wait_until
 both_drivers![
     errors_and_halves_are_never_kept,
     requests_that_cannot_be_understood_pass,
+    answers_with_more_than_an_entry_holds,
+    wishes_that_are_no_switches_pass,
     many_choices_are_never_kept,
     calls_are_kept_only_where_that_is_wanted,
     what_is_too_large_streams_through,
@@ -34,7 +36,7 @@ fn asked_twice(io: Io, what: &str, reply: Vec<u8>, close: bool) {
         conn.send(&reply);
         if close { After::Close } else { After::Keep }
     });
-    let gateway = cached(io, &upstream).start();
+    let gateway = cached(io, &upstream).arg("--cache-tool-calls").start();
     for round in 1..=2 {
         let mut client = begin(&gateway, CHAT, &question("q", what.contains("stream")));
         let _ = client.try_reply("POST");
@@ -114,6 +116,61 @@ fn requests_that_cannot_be_understood_pass(io: Io) {
             assert_eq!((reply.status, reply.field("age")), (200, None), "{body:.80}");
             assert_eq!(upstream.requests().len(), at * 2 + round, "{body:.80}");
             assert_eq!(upstream.requests().last().unwrap().body, body.as_bytes());
+        }
+    }
+    assert_eq!(stored(&gateway), 0.0);
+}
+
+/// What an entry has no place for, and a client may have asked for.
+fn answers_with_more_than_an_entry_holds(io: Io) {
+    let text = json!({"role": "assistant", "content": "x"});
+    let choice = |more: Value| {
+        let mut choice = json!({"index": 0, "message": text.clone(), "finish_reason": "stop"});
+        more.as_object().into_iter().flatten().for_each(|(key, value)| choice[key] = value.clone());
+        choice
+    };
+    let call = json!({"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"},
+        "extra_content": {"google": {"thought_signature": "abc"}}});
+    for (what, body) in [
+        ("citations", json!({"citations": ["https://example.org"], "choices": [choice(json!({}))]})),
+        ("search results", json!({"search_results": [{"title": "t"}], "choices": [choice(json!({}))]})),
+        ("logprobs", json!({"choices": [choice(json!({"logprobs": {"content": [{"token": "x"}]}}))]})),
+        ("token ids", json!({"choices": [choice(json!({"token_ids": [1]}))]})),
+        (
+            "two choices",
+            json!({"choices": [{"message": text, "finish_reason": "stop"}, {"message": text, "finish_reason": "stop"}]}),
+        ),
+        (
+            "a signed call",
+            json!({"choices": [choice(json!({"finish_reason": "tool_calls",
+            "message": {"role": "assistant", "content": null, "tool_calls": [call]}}))]}),
+        ),
+    ] {
+        asked_twice(io, what, json_reply(200, &body.to_string()), false);
+    }
+    // What is named and empty is nothing.
+    let body = json!({"citations": null, "images": [], "prompt_logprobs": null, "choices": [choice(json!({"logprobs": null,
+        "token_ids": null, "message": {"role": "assistant", "content": "x", "annotations": [], "refusal": null}}))]});
+    let upstream = Upstream::answering(json_reply(200, &body.to_string()));
+    let gateway = cached(io, &upstream).start();
+    for _ in 0..2 {
+        gateway.post(CHAT, &question("q", false));
+        wait_until_quiet(&gateway);
+    }
+    assert_eq!(upstream.requests().len(), 1);
+}
+
+/// A wish that servers read differently is neither shared nor kept.
+fn wishes_that_are_no_switches_pass(io: Io) {
+    let upstream = Upstream::answering(whole_json("x"));
+    let gateway = cached(io, &upstream).start();
+    for (at, rest) in
+        [r#","stream":1"#, r#","stream":"true""#, r#","stream_options":{"include_usage":1}"#].iter().enumerate()
+    {
+        let body = format!(r#"{{"model":"m","messages":[{{"role":"user","content":"q"}}]{rest}}}"#);
+        for round in 1..=2 {
+            gateway.post(CHAT, &body);
+            assert_eq!(upstream.requests().len(), at * 2 + round, "{rest}");
         }
     }
     assert_eq!(stored(&gateway), 0.0);

@@ -68,6 +68,13 @@ fn every_telling_field_tells(io: Io) {
         "OpenAI-Beta: a\r\n",
         "Authorization: Bearer a\r\nCookie: a\r\n",
         "Cookie: aauthorization\r\n",
+        // A proxy in front of the gateway says whom it has recognised.
+        "X-Forwarded-User: alice\r\n",
+        "X-Forwarded-Access-Token: ya29.a\r\n",
+        "X-Forwarded-Client-Cert: Hash=a\r\n",
+        "Sec-X-User: a\r\n",
+        "Accept-Language: de\r\n",
+        "X-Tenant: a\r\n",
     ];
     for (at, field) in fields.iter().enumerate() {
         for _ in 0..2 {
@@ -78,4 +85,13 @@ fn every_telling_field_tells(io: Io) {
     // What is in the query may matter to an upstream as well.
     gateway.post(&format!("{CHAT}?api-version=2"), &question("q", true));
     assert_eq!(upstream.requests().len(), fields.len() + 1);
+    // What does not reach the upstream tells nothing, nor what says how the message came.
+    for field in [
+        "X-Tenant: a\r\nConnection: keep-alive, X-Tenant\r\n",
+        "X-Forwarded-For: 10.0.0.1\r\nX-Forwarded-Proto: https\r\n",
+        "Sec-Fetch-Mode: cors\r\nSec-CH-UA: x\r\nUser-Agent: y\r\n",
+    ] {
+        gateway.post_with(CHAT, field, &question("q", true));
+        assert_eq!(upstream.requests().len(), fields.len() + 1, "{field}");
+    }
 }

@@ -493,6 +493,14 @@ pub static ROWS: &[Row] = &[
         ..CACHE
     },
     Row {
+        key: Some("cache.ignore_no_store"),
+        default: Some("false"),
+        help: "Keep answers although the upstream says Cache-Control: no-store",
+        applies: Applies::Reload,
+        kind: Kind::Switch { set: |settings, on| settings.cache.ignore_no_store = on },
+        ..CACHE
+    },
+    Row {
         key: Some("cache.pace"),
         value_name: "TIME",
         default: Some("0"),

@@ -19,7 +19,7 @@ impl Replay<'_> {
 
     fn embed(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(b"{\"model\":");
-        string(out, self.context.model);
+        string(out, self.model());
         out.extend_from_slice(b",\"embeddings\":[");
         for (at, vector) in self.answer.vectors.iter().enumerate() {
             if at > 0 {
@@ -54,7 +54,7 @@ impl Replay<'_> {
             out.push(b'}');
         }
         out.extend_from_slice(b"],\"model\":");
-        string(out, self.context.model);
+        string(out, self.model());
         let prompt = self.answer.usage.unwrap_or_default().prompt;
         out.extend_from_slice(b",\"usage\":{\"prompt_tokens\":");
         number(out, prompt);

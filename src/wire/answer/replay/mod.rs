@@ -16,7 +16,7 @@ pub struct Context<'a> {
     /// The client's.
     pub kind: Kind,
     pub stream: bool,
-    /// As the client called it.
+    /// As the client called it; shown where the upstream did not call it anything.
     pub model: &'a str,
     /// OpenAI's `id`, new for every reply; tool calls that came without an id get theirs from it.
     pub id: &'a str,
@@ -171,6 +171,10 @@ impl<'a> Replay<'a> {
     /// Old completions have a place for text only; what else there is stays away, and they end like any text.
     fn text_only(&self) -> bool {
         self.context.kind == Kind::OpenAiCompletions
+    }
+
+    fn model(&self) -> &str {
+        if self.answer.model.is_empty() { self.context.model } else { &self.answer.model }
     }
 
     fn finish(&self) -> Finish {

@@ -12,7 +12,7 @@ impl Replay<'_> {
     /// `{"model":…,"created_at":…,`
     pub(super) fn ollama_prefix(&self) -> Vec<u8> {
         let mut out = b"{\"model\":".to_vec();
-        string(&mut out, self.context.model);
+        string(&mut out, self.model());
         out.extend_from_slice(b",\"created_at\":\"");
         rfc3339(&mut out, self.context.now_unix_micros);
         out.extend_from_slice(b"\",");

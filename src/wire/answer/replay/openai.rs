@@ -24,7 +24,7 @@ impl Replay<'_> {
         out.extend_from_slice(b",\"created\":");
         number(out, self.context.now_unix_micros / 1_000_000);
         out.extend_from_slice(b",\"model\":");
-        string(out, self.context.model);
+        string(out, self.model());
         out.push(b',');
     }
 

@@ -62,7 +62,7 @@ fn a_usual_request() {
         assert_eq!(head.idempotency_key, Some(&b"i"[..]));
         assert_eq!(head.origin, Some(&b"http://o"[..]));
         assert_eq!(head.x_forwarded_for, Some(&b"1.2.3.4"[..]));
-        assert_eq!((head.no_cache, head.no_store), (false, true));
+        assert_eq!((head.no_cache, head.no_store, head.max_age), (false, true, Some(0)));
         assert!(!head.expects_continue && !head.upgrade && !head.has_connection_fields);
         assert_eq!(head.len, text.len() - 2);
         assert_eq!(head.fields.get("CONTENT-length"), Some(&b"0012"[..]));
@@ -481,5 +481,23 @@ proptest! {
             // A bad line of a head without an end may go unnoticed for a while, but nothing is taken.
             Err(_) => prop_assert!(!matches!(last, Ok(Some(_)))),
         }
+    }
+}
+
+#[test]
+fn ages_that_will_do() {
+    for (control, wanted) in [
+        ("max-age=0", Some(0)),
+        ("no-transform, Max-Age=60", Some(60)),
+        ("max-age=\"5\"", Some(5)),
+        ("max-age=60, max-age=5", Some(5)),
+        ("max-age=99999999999999999999", Some(u64::MAX)),
+        ("max-age", None),
+        ("max-age=", None),
+        ("max-age=-1", None),
+        ("s-maxage=1", None),
+    ] {
+        let text = format!("GET / HTTP/1.1\r\nHost: h\r\nCache-Control: {control}\r\n\r\n");
+        assert_eq!(with(text, |head| head.max_age), wanted, "{control}");
     }
 }
