@@ -420,7 +420,8 @@ fn shapes_of_upstreams() {
 
 #[test]
 fn a_replay_to_the_letter() {
-    let mut answer = llama_answer();
+    // Without a name of its own it gets the client's.
+    let mut answer = Answer { model: "".into(), ..llama_answer() };
     answer.pieces.truncate(3);
     let stream = replayed(&answer, context(Kind::OpenAiChat, true)).concat();
     let head = r#"data: {"id":"chatcmpl-0123456789abcdefghijklmn","object":"chat.completion.chunk","created":1795216504,"model":"m\"1","#;
@@ -458,7 +459,7 @@ fn a_replay_to_the_letter() {
 
 #[test]
 fn usage_only_if_asked() {
-    let answer = Answer { model: "".into(), ..llama_answer() };
+    let answer = llama_answer();
     let asked = Context { include_usage: false, ..context(Kind::OpenAiChat, true) };
     let stream = String::from_utf8(replayed(&answer, asked).concat()).unwrap_or_default();
     assert!(!stream.contains("usage") && stream.ends_with("data: [DONE]\n\n"));
