@@ -71,6 +71,7 @@ fn answers(c: &mut Criterion) {
         elapsed_nanos: 5000,
         include_usage: true,
         base64: false,
+        words: false,
         reasoning_fields: ReasoningFields::ReasoningContent,
     };
     let mut group = c.benchmark_group("answer");

@@ -2,6 +2,7 @@
 //! The only file of the control plane that starts the data plane.
 
 use std::{
+    cell::Cell,
     io,
     net::SocketAddr,
     sync::{
@@ -14,12 +15,13 @@ use std::{
 };
 
 use super::{
+    cache::Disk,
     config::{
         self, Loaded,
         settings::{Io, LogLevel, Scheme},
     },
     demo, host,
-    keeper::Keeper,
+    keeper::{self, Keeper},
     listeners,
     log::{self, say},
     publish,
@@ -71,6 +73,8 @@ pub struct Gateway {
     log_thread: JoinHandle<()>,
     /// The answer cache.
     keeper: Option<Keeper>,
+    /// What was last said of its disk.
+    disk: Cell<Disk>,
 }
 
 /// `thinkgate serve`.
@@ -161,6 +165,7 @@ pub fn start(loaded: Loaded) -> Result<Gateway, String> {
         log: Some(log),
         log_thread,
         keeper,
+        disk: Cell::new(Disk::Open),
     };
     gateway.wait_until_up()?;
     gateway.sample();
@@ -346,8 +351,13 @@ impl Gateway {
                 (&gauges.disk_evicted, status.disk_evicted),
                 (&gauges.recovered, status.recovered),
                 (&gauges.recovery_ms, status.recovery_ms),
+                (&gauges.disk_open, u64::from(status.disk == Disk::Open)),
             ] {
                 gauge.store(value, Relaxed);
+            }
+            let before = self.disk.replace(status.disk);
+            if let Some(news) = keeper::news(before, status.disk) {
+                say(news);
             }
         }
     }

@@ -11,7 +11,7 @@ use std::{
 use bytes::Bytes;
 
 use super::{
-    cache::{self, Store},
+    cache::{self, Disk, Store},
     config::settings::Cache as Settings,
 };
 use crate::base::bounds::CACHE_CLOSE_MS_MAX;
@@ -106,6 +106,21 @@ fn introduction(store: &Store, settings: &Settings) -> String {
             settings.ttl_ms / 1_000,
             settings.entries_max
         ),
+    }
+}
+
+/// What there is to say when the disk's state changes. Without a disk tier the start has said so.
+#[must_use]
+pub const fn news(before: Disk, now: Disk) -> Option<&'static str> {
+    match (before, now) {
+        (Disk::Open, Disk::Paused) => {
+            Some("warning: cache: too little space is left on its disk, new answers stay in memory")
+        }
+        (Disk::Open | Disk::Paused, Disk::Failed) => {
+            Some("warning: cache: its disk does not take what is written, new answers stay in memory")
+        }
+        (Disk::Paused | Disk::Failed, Disk::Open) => Some("cache: its disk takes answers again"),
+        _ => None,
     }
 }
 

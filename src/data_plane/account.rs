@@ -70,6 +70,9 @@ fn access_line(out: &mut Vec<u8>, down: &Downstream<'_>, exchange: &Exchange, st
     if exchange.first_byte > 0 {
         let _ = write!(out, ",\"first_byte_ms\":{:.3}", ms(exchange.sent, exchange.first_byte));
     }
+    if let Some(cache) = exchange.cache_says {
+        let _ = write!(out, ",\"cache\":\"{}\"", cache.label());
+    }
     if exchange.think_removed > 0 {
         let _ = write!(out, ",\"think_removed\":{}", exchange.think_removed);
     }

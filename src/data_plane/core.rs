@@ -30,7 +30,7 @@ use crate::{
         snapshot::Snapshot,
         think_rules::Verdict,
     },
-    wire::think::Out,
+    wire::{answer::Unstorable, think::Out},
 };
 
 /// One read from an upstream at most. Larger reads cost cache, smaller ones calls.
@@ -71,8 +71,20 @@ pub struct CacheGauges {
     pub disk_evicted: AtomicU64,
     pub recovered: AtomicU64,
     pub recovery_ms: AtomicU64,
+    /// 1 while new answers go to the disk.
+    pub disk_open: AtomicU64,
     /// Answers kept since the start; counted by whoever keeps them.
     pub stored: AtomicU64,
+    /// Those that were not, by `Unstorable`.
+    pub not_stored: [AtomicU64; Unstorable::ALL.len()],
+}
+
+impl CacheGauges {
+    pub fn unkept(&self, why: Unstorable) {
+        if let Some(cell) = self.not_stored.get(why as usize) {
+            cell.fetch_add(1, Relaxed);
+        }
+    }
 }
 
 /// One core as the others see it. On a cache line of its own, since its core writes it all the time.

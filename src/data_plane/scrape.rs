@@ -12,7 +12,7 @@ use crate::{
         error::{Kind, Side},
         metric::{Metric, Type},
     },
-    wire::dialect::Endpoint,
+    wire::{answer::Unstorable, dialect::Endpoint},
 };
 
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -121,8 +121,20 @@ fn cache(out: &mut String, shared: &Shared) {
     }
     let gauges = &shared.cache;
     let tiers = [
-        ("entries", "gauge", "Live answers in the cache by tier.", &gauges.memory_entries, &gauges.disk_entries),
-        ("bytes", "gauge", "Bytes of live answers in the cache by tier.", &gauges.memory_bytes, &gauges.disk_bytes),
+        (
+            "entries",
+            "gauge",
+            "Live answers in the cache by tier, as of the last five seconds.",
+            &gauges.memory_entries,
+            &gauges.disk_entries,
+        ),
+        (
+            "bytes",
+            "gauge",
+            "Bytes of live answers in the cache by tier, as of the last five seconds.",
+            &gauges.memory_bytes,
+            &gauges.disk_bytes,
+        ),
         (
             "evictions_total",
             "counter",
@@ -149,9 +161,23 @@ fn cache(out: &mut String, shared: &Shared) {
         family(out, name, help, "counter");
         let _ = writeln!(out, "{name} {}", cell.load(Relaxed));
     }
+    family(
+        out,
+        "thinkgate_cache_not_stored_total",
+        "Answers to requests with a key that were not kept, by reason.",
+        "counter",
+    );
+    for (why, cell) in Unstorable::ALL.iter().zip(&gauges.not_stored) {
+        let _ = writeln!(out, "thinkgate_cache_not_stored_total{{reason=\"{}\"}} {}", why.label(), cell.load(Relaxed));
+    }
     let flights = shared.flights.len() as f64;
     let gauges = [
         ("thinkgate_cache_flights", "Upstream calls now that identical requests would join.", flights),
+        (
+            "thinkgate_cache_disk_open",
+            "1 while new answers go to the disk, 0 while they stay in memory.",
+            gauges.disk_open.load(Relaxed) as f64,
+        ),
         (
             "thinkgate_cache_recovered_entries",
             "Live answers found on the disk at the start.",

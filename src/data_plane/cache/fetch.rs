@@ -31,9 +31,12 @@ use crate::{
         guard::Guard,
         send::{self, Outgoing, Pace, Stopped, late, lost},
     },
-    policy::{answers::Job, snapshot::Snapshot},
+    policy::{
+        answers::Job,
+        snapshot::{CacheRules, Snapshot},
+    },
     wire::{
-        answer::encode,
+        answer::{Unstorable, encode},
         http::{BodyDecoder, Framing, Method, response, slots},
     },
 };
@@ -63,31 +66,38 @@ pub async fn fly(core: Rc<Core>, leader: Leader, errand: Errand) {
     let failed = End::Failed { kind: Kind::Internal, detail: "".into() };
     flight.finish(&core.bells, if flight.head().is_some() { End::Cut(Kind::Internal) } else { failed });
     core.bells.forget(flight.id);
-    let kept = match &core.shared.answers {
-        Some(answers) if flight.is_worth_keeping() && flight.may_be_stored(rules) => {
-            answers.later(keep_answer(&core, &flight, rules.tool_calls))
+    let unkept = match &core.shared.answers {
+        Some(answers) if flight.is_worth_keeping() => {
+            let taken = answers.later(keep_answer(&core, &flight, rules));
+            (!taken).then_some(Unstorable::Busy)
         }
-        _ => false,
+        _ if matches!(flight.end(), Some(End::Whole { .. })) => Some(Unstorable::Status),
+        _ => Some(Unstorable::Unfinished),
     };
-    if !kept {
+    if let Some(why) = unkept {
+        core.shared.cache.unkept(why);
         core.shared.flights.remove(&flight);
     }
 }
 
 /// Reads the log of a flight that ended well, keeps its answer if it may be kept, and takes it out of the registry: from
 /// then on it is found in the cache. One whose place was taken by a fresher one is not kept.
-fn keep_answer(core: &Core, flight: &Arc<Flight>, tool_calls: bool) -> Job {
+fn keep_answer(core: &Core, flight: &Arc<Flight>, rules: CacheRules) -> Job {
     let (flight, shared) = (Arc::clone(flight), Arc::clone(&core.shared));
     Box::new(move |answers| {
-        if let Some(answer) = recorded(&flight, tool_calls).filter(|_| shared.flights.holds(&flight)) {
-            if flight.inputs.is_empty() || flight.inputs.len() != answer.vectors.len() {
-                let mut bytes = Vec::new();
-                encode(&answer, &mut bytes);
-                answers.insert(flight.print, Bytes::from(bytes));
-            } else {
-                batch::apart(&answer, &flight.inputs).for_each(|(print, bytes)| answers.insert(print, bytes));
+        match recorded(&flight, rules) {
+            Ok(answer) if shared.flights.holds(&flight) => {
+                if flight.inputs.is_empty() || flight.inputs.len() != answer.vectors.len() {
+                    let mut bytes = Vec::new();
+                    encode(&answer, &mut bytes);
+                    answers.insert(flight.print, Bytes::from(bytes));
+                } else {
+                    batch::apart(&answer, &flight.inputs).for_each(|(print, bytes)| answers.insert(print, bytes));
+                }
+                shared.cache.stored.fetch_add(1, Relaxed);
             }
-            shared.cache.stored.fetch_add(1, Relaxed);
+            Ok(_) => {}
+            Err(why) => shared.cache.unkept(why),
         }
         shared.flights.remove(&flight);
     })

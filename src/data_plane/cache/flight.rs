@@ -19,10 +19,7 @@ use super::bells::Bells;
 use crate::{
     base::{bounds::FLIGHT_LAG_BYTES_MAX, error::Kind},
     data_plane::clock::Micros,
-    policy::{
-        fingerprint::{Fingerprint, Input},
-        snapshot::CacheRules,
-    },
+    policy::fingerprint::{Fingerprint, Input},
     wire::answer,
 };
 
@@ -232,12 +229,6 @@ impl Flight {
     #[must_use]
     pub fn is_worth_keeping(&self) -> bool {
         matches!(self.end(), Some(End::Whole { .. })) && self.head().is_some_and(|head| head.status == 200)
-    }
-
-    /// The upstream does not forbid it, or is not heeded.
-    #[must_use]
-    pub fn may_be_stored(&self, rules: CacheRules) -> bool {
-        rules.ignores_no_store || !self.head().is_some_and(|head| head.no_store)
     }
 
     /// [`Self::is_joinable`], and what comes is enough for this wish: counts that nobody asked for will not come.

@@ -19,8 +19,9 @@ use crate::{
         reply::Reply,
         send::late,
     },
+    policy::snapshot::CacheRules,
     wire::{
-        answer::{self, Answer, Outcome, Recorder, Usage},
+        answer::{self, Answer, Recorder, Unstorable, Usage},
         http::{Media, Method, ResponseHead, response, slots},
         think::Framing,
     },
@@ -66,9 +67,6 @@ async fn run(
         _ => {}
     }
     let Some(head) = flight.head() else { return Err(Failure::of(Fault::Internal)) };
-    if let Some(Outcome::Miss { stored }) = &mut exchange.cache_says {
-        *stored &= flight.may_be_stored(exchange.snapshot.cache);
-    }
     let form = flight.form();
     let strain = form.is_but_for_usage(&wanted).then(Strain::default);
     if form == wanted || (form.kind == wanted.kind && head.status != 200) || strain.is_some() {
@@ -94,7 +92,7 @@ async fn run(
         Some(End::Cut(kind)) => Err(Failure::with(*kind, "the flight was cut")),
         _ if head.status != 200 => refusal::tell(down, exchange, head, flight.log()).await.map(Followed::Ended),
         _ => {
-            let answer = settled(&flight, recorder.finish_told(how_ended(&flight)));
+            let answer = recorder.finish_told(how_ended(&flight)).ok().map(|answer| settled(&flight, answer));
             let answer = answer.filter(|answer| answer.usage.is_some() || !wanted.tells_usage());
             Ok(answer.map_or(Followed::Alone, |answer| Followed::Answer(Box::new(answer))))
         }
@@ -102,17 +100,24 @@ async fn run(
 }
 
 /// The canonical answer of a flight that has ended, if it may be kept.
-#[must_use]
-pub fn recorded(flight: &Flight, tool_calls: bool) -> Option<Answer<'static>> {
-    let (Some(head), Some(End::Whole { .. })) = (flight.head(), flight.end()) else { return None };
-    let mut recorder = Recorder::new(flight.form().kind, framing(&head.bytes), head.status, tool_calls);
+///
+/// # Errors
+/// Why it may not.
+pub fn recorded(flight: &Flight, rules: CacheRules) -> Result<Answer<'static>, Unstorable> {
+    let (Some(head), Some(End::Whole { .. })) = (flight.head(), flight.end()) else {
+        return Err(Unstorable::Unfinished);
+    };
+    if head.no_store && !rules.ignores_no_store {
+        return Err(Unstorable::Forbidden);
+    }
+    let mut recorder = Recorder::new(flight.form().kind, framing(&head.bytes), head.status, rules.tool_calls);
     for piece in flight.log() {
         recorder.feed(&piece.bytes);
-        if recorder.given_up().is_some() {
-            return None;
+        if let Some(why) = recorder.given_up() {
+            return Err(why);
         }
     }
-    settled(flight, recorder.finish(how_ended(flight)))
+    recorder.finish(how_ended(flight)).map(|answer| settled(flight, answer))
 }
 
 fn how_ended(flight: &Flight) -> answer::End {
@@ -123,14 +128,13 @@ fn how_ended(flight: &Flight) -> answer::End {
     }
 }
 
-fn settled<E>(flight: &Flight, recorded: Result<Answer<'static>, E>) -> Option<Answer<'static>> {
-    let mut answer = recorded.ok()?;
+fn settled(flight: &Flight, mut answer: Answer<'static>) -> Answer<'static> {
     let plain = flight.head().is_some_and(|head| framing(&head.bytes) == Framing::Json);
     if answer.usage.is_none() && (plain || flight.counts_wanted()) {
         // It was to be told, and there is none: asking again would not help.
         answer.usage = Some(Usage::default());
     }
-    Some(answer)
+    answer
 }
 
 /// The framing of the body that a head announces.

@@ -51,6 +51,7 @@ pub async fn play(
         elapsed_nanos: (now - exchange.started).saturating_mul(1_000),
         include_usage: exchange.include_usage,
         base64: exchange.wants_base64,
+        words: exchange.snapshot.cache.pace_us > 0,
         reasoning_fields: exchange.snapshot.think.reasoning_fields,
     };
     let Some(mut replay) = Replay::new(answer, context) else { return Ok(None) };
@@ -79,14 +80,16 @@ pub async fn play(
     relay::conclude(down, exchange, &mut reply, result).await.map(Some)
 }
 
-/// Gathers events for one write, or takes one if there is a pace. A body that is no stream is one event, whatever its
-/// length. False: that was all.
+/// Gathers events for one write, or one word's if there is a pace: the beginning goes with the first, the end with the
+/// last. A body that is no stream is one event, whatever its length. False: that was all.
 fn fill(replay: &mut Replay<'_>, batch: &mut Vec<u8>, pace_us: u64) -> bool {
     batch.clear();
-    let enough = if pace_us > 0 { 1 } else { BATCH_BYTES };
-    while batch.len() < enough {
+    while batch.len() < BATCH_BYTES {
         if !replay.next_event(batch) {
             return false;
+        }
+        if pace_us > 0 && replay.has_told() && replay.has_more_to_tell() {
+            return true;
         }
     }
     true

@@ -53,7 +53,7 @@ pub async fn lookup(down: &mut Downstream<'_>, exchange: &mut Exchange) -> Resul
     let Some(caching) = exchange.caching.take() else { return Ok(Found::Nowhere) };
     if caching.no_store {
         core.meter.one(Metric::CacheRefused);
-        exchange.cache_says = Some(Outcome::Request);
+        exchange.cache_says = Some(Outcome::NoStore);
         return Ok(Found::Nowhere);
     }
     let Some((print, inputs)) = fingerprint(down, exchange, &caching, &*answers, kind) else {
@@ -87,9 +87,8 @@ pub async fn lookup(down: &mut Downstream<'_>, exchange: &mut Exchange) -> Resul
                 drop(follower);
                 return Ok(found(down, exchange, hit, &wish, caching));
             }
-            core.meter.one(Metric::CacheMissed);
-            exchange.cache_says =
-                Some(if caching.no_cache { Outcome::Request } else { Outcome::Miss { stored: true } });
+            core.meter.one(if caching.no_cache { Metric::CacheRefreshed } else { Metric::CacheMissed });
+            exchange.cache_says = Some(if caching.no_cache { Outcome::Refresh } else { Outcome::Miss });
             take_off(own, exchange, leader, counts);
             Ok(Found::Flying(follower, form))
         }

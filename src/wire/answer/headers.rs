@@ -19,13 +19,30 @@ pub enum Outcome {
         /// Seconds it has left.
         ttl: u64,
     },
-    /// Nothing there. `stored` if the answer will be kept; a stream's head leaves before that is known, so it is a
-    /// statement of intent.
-    Miss { stored: bool },
-    /// The client sent `Cache-Control: no-cache` or `no-store`.
-    Request,
+    /// Nothing there. Whether the answer will be kept is not known before its end, so it is not said.
+    Miss,
+    /// The client sent `Cache-Control: no-cache`.
+    Refresh,
+    /// The client sent `Cache-Control: no-store`.
+    NoStore,
     /// This kind of request is never cached.
     Bypass,
+}
+
+impl Outcome {
+    /// For logs and metrics.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Hit { tier: Tier::Memory, .. } => "memory",
+            Self::Hit { tier: Tier::Disk, .. } => "disk",
+            Self::Hit { tier: Tier::Flight, .. } => "joined",
+            Self::Miss => "miss",
+            Self::Refresh => "no_cache",
+            Self::NoStore => "no_store",
+            Self::Bypass => "bypass",
+        }
+    }
 }
 
 /// What a reply says about the cache, as header fields.
@@ -47,9 +64,9 @@ impl Fields {
                 let detail = if tier == Tier::Memory { "memory" } else { "disk" };
                 format!("thinkgate; hit; ttl={ttl}; detail={detail}")
             }
-            Outcome::Miss { stored: true } => "thinkgate; fwd=miss; stored".to_owned(),
-            Outcome::Miss { stored: false } => "thinkgate; fwd=miss".to_owned(),
-            Outcome::Request => "thinkgate; fwd=request".to_owned(),
+            Outcome::Miss => "thinkgate; fwd=miss".to_owned(),
+            Outcome::Refresh => "thinkgate; fwd=request".to_owned(),
+            Outcome::NoStore => "thinkgate; fwd=request; detail=no-store".to_owned(),
             Outcome::Bypass => "thinkgate; fwd=bypass".to_owned(),
         };
         Self { status, age }
@@ -80,9 +97,9 @@ mod tests {
             "Cache-Status: thinkgate; hit; ttl=27; detail=disk\nAge: 3\nbridge-cache-hit: true\n",
         );
         check(Outcome::Hit { tier: Tier::Flight, age: 0, ttl: 0 }, "Cache-Status: thinkgate; fwd=miss; collapsed\n");
-        check(Outcome::Miss { stored: true }, "Cache-Status: thinkgate; fwd=miss; stored\n");
-        check(Outcome::Miss { stored: false }, "Cache-Status: thinkgate; fwd=miss\n");
-        check(Outcome::Request, "Cache-Status: thinkgate; fwd=request\n");
+        check(Outcome::Miss, "Cache-Status: thinkgate; fwd=miss\n");
+        check(Outcome::Refresh, "Cache-Status: thinkgate; fwd=request\n");
+        check(Outcome::NoStore, "Cache-Status: thinkgate; fwd=request; detail=no-store\n");
         check(Outcome::Bypass, "Cache-Status: thinkgate; fwd=bypass\n");
     }
 }

@@ -98,6 +98,7 @@ mod tests {
             elapsed_nanos: 1000,
             include_usage: true,
             base64: false,
+            words: false,
             reasoning_fields: ReasoningFields::default(),
         };
         let mut out = Vec::new();

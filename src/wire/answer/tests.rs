@@ -26,6 +26,7 @@ fn context(kind: Kind, stream: bool) -> Context<'static> {
         elapsed_nanos: 5000,
         include_usage: true,
         base64: false,
+        words: false,
         reasoning_fields: ReasoningFields::ReasoningContent,
     }
 }
@@ -583,4 +584,23 @@ fn embeddings_in_every_form() {
         record(Kind::OllamaEmbeddings, Framing::Json, br#"{"embedding":[0.5]}"#).map(|answer| answer.vectors.len()),
         Ok(1)
     );
+}
+
+/// Word by word, the text is the same; every event has a word, and the words are whole where they are words.
+#[test]
+fn words() {
+    for text in ["one two  three\n\nfour", " lead", "", "x", "\u{e9}".repeat(60).as_str(), "a\u{3000}b  "] {
+        let mut answer = Answer::new(Kind::OpenAiChat);
+        answer.pieces = if text.is_empty() { vec![] } else { vec![Piece::Text(text.to_owned().into())] };
+        let context = Context { words: true, ..context(Kind::OllamaChat, true) };
+        let events = replayed(&answer, context);
+        let told = |event: &Vec<u8>| {
+            let event: Value = serde_json::from_slice(event).unwrap_or_default();
+            event["message"]["content"].as_str().unwrap_or_default().to_owned()
+        };
+        let told: Vec<_> = events.iter().map(told).filter(|text| !text.is_empty()).collect();
+        assert_eq!(told.concat(), text);
+        assert!(told.iter().all(|part| part.split_whitespace().count() <= 1), "{told:?}");
+        assert!(told.iter().all(|part| part.trim().chars().count() <= 24), "{told:?}");
+    }
 }

@@ -21,4 +21,44 @@ pub enum Unstorable {
     ToolCall,
     /// Nothing to show.
     Empty,
+    /// The upstream said `Cache-Control: no-store`.
+    Forbidden,
+    /// Too many answers waited to be read.
+    Busy,
+}
+
+impl Unstorable {
+    pub const ALL: [Self; 12] = [
+        Self::Status,
+        Self::TooLarge,
+        Self::Unreadable,
+        Self::Error,
+        Self::Unfinished,
+        Self::Finish,
+        Self::ManyAnswers,
+        Self::Unsupported,
+        Self::ToolCall,
+        Self::Empty,
+        Self::Forbidden,
+        Self::Busy,
+    ];
+
+    /// For metrics.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Status => "status",
+            Self::TooLarge => "too_large",
+            Self::Unreadable => "unreadable",
+            Self::Error => "error",
+            Self::Unfinished => "unfinished",
+            Self::Finish => "finish_reason",
+            Self::ManyAnswers => "several_choices",
+            Self::Unsupported => "unsupported",
+            Self::ToolCall => "tool_call",
+            Self::Empty => "empty",
+            Self::Forbidden => "no_store",
+            Self::Busy => "busy",
+        }
+    }
 }

@@ -50,7 +50,7 @@ fn the_second_is_a_hit_and_says_so(io: Io) {
     let upstream = counting();
     let gateway = cached(io, &upstream).start();
     let first = gateway.post(CHAT, &question("q", false));
-    assert_eq!(cache_status(&first), "thinkgate; fwd=miss; stored");
+    assert_eq!(cache_status(&first), "thinkgate; fwd=miss");
     assert!(!is_hit(&first));
     wait_until_stored(&gateway, 1);
     let second = gateway.post(CHAT, &question("q", false));
@@ -85,7 +85,10 @@ fn clients_can_refuse_or_refresh(io: Io) {
     let body = question("q", false);
     let ask = |field: &str| gateway.post_with(CHAT, field, &body);
     let refused = ask("Cache-Control: no-store\r\n");
-    assert_eq!((told(&refused).text.as_str(), cache_status(&refused)), ("answer 0", "thinkgate; fwd=request"));
+    assert_eq!(
+        (told(&refused).text.as_str(), cache_status(&refused)),
+        ("answer 0", "thinkgate; fwd=request; detail=no-store")
+    );
     assert_eq!(told(&ask("")).text, "answer 1", "nothing of the first was kept");
     wait_until_stored(&gateway, 1);
     assert!(is_hit(&ask("")));
@@ -114,7 +117,7 @@ fn an_upstream_can_forbid_it(io: Io) {
         let upstream = Upstream::answering(reply("x"));
         let gateway = cached(io, &upstream).config(config).start();
         let first = gateway.post(CHAT, &question("q", false));
-        assert_eq!(cache_status(&first), if kept { "thinkgate; fwd=miss; stored" } else { "thinkgate; fwd=miss" });
+        assert_eq!(cache_status(&first), "thinkgate; fwd=miss");
         wait_until_quiet(&gateway);
         assert_eq!(is_hit(&gateway.post(CHAT, &question("q", false))), kept);
         assert_eq!(upstream.requests().len(), if kept { 1 } else { 2 });
@@ -226,7 +229,7 @@ fn what_is_too_old_is_asked_for_again(io: Io) {
 }
 
 fn a_replay_can_have_a_pace(io: Io) {
-    let words = "some words of an answer ".repeat(40);
+    let words = "some words of an answer ".repeat(4);
     let said = words.clone();
     let upstream = Upstream::start(move |conn, _| {
         conn.send(whole_json(&said));
@@ -241,11 +244,11 @@ fn a_replay_can_have_a_pace(io: Io) {
             let mut client = super::begin(&gateway, path, &question("q", true));
             let begun = std::time::Instant::now();
             client.head();
-            client.chunks_until("some words");
+            client.chunks_until("some");
             let first = begun.elapsed();
             let rest = client.chunks_until(if path == CHAT { "[DONE]" } else { "\"done\":true" });
             let events = rest.matches("\"content\":").count();
-            assert!(events >= 3, "{rest}");
+            assert!(events >= 18, "a word at a time: {rest}");
             let paced = std::time::Duration::from_millis(60) * u32::try_from(events).unwrap();
             assert!(begun.elapsed() - first >= paced.mul_f32(0.8), "{events} events in {:?}", begun.elapsed());
         }

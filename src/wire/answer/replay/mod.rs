@@ -27,6 +27,8 @@ pub struct Context<'a> {
     pub include_usage: bool,
     /// OpenAI embeddings: `encoding_format: base64`.
     pub base64: bool,
+    /// Text comes word by word, as a model writes it, and not in long pieces.
+    pub words: bool,
     /// The fields in which OpenAI clients get thinking that came from Ollama; what came from OpenAI keeps its own.
     pub reasoning_fields: ReasoningFields,
 }
@@ -146,6 +148,18 @@ impl<'a> Replay<'a> {
         }
     }
 
+    /// Something of the answer itself comes before the end marks.
+    #[must_use]
+    pub fn has_more_to_tell(&self) -> bool {
+        matches!(self.step, Step::Whole | Step::Begin | Step::Pieces) && self.cursor.piece < self.answer.pieces.len()
+    }
+
+    /// The answer itself has begun: what was written last was more than a mark of the beginning.
+    #[must_use]
+    pub fn has_told(&self) -> bool {
+        self.cursor.piece > 0 || self.cursor.offset > 0
+    }
+
     /// The content type of what is written.
     #[must_use]
     pub fn content_type(&self) -> &'static str {
@@ -203,7 +217,7 @@ impl<'a> Replay<'a> {
     /// The next part of this piece.
     fn take(&mut self, text: &'a str) -> &'a str {
         let rest = &text[self.cursor.offset..];
-        let cut = cut(rest);
+        let cut = if self.context.words { word(rest) } else { cut(rest) };
         if cut == rest.len() {
             self.cursor.piece += 1;
             self.cursor.offset = 0;
@@ -241,6 +255,15 @@ fn fields(answer: &Answer<'_>, context: &Context<'_>) -> &'static [&'static str]
         (_, ReasoningFields::Reasoning) => &["reasoning"],
         (_, ReasoningFields::Both) => &["reasoning_content", "reasoning"],
     }
+}
+
+/// Up to the end of the first word; of one without end as much as a long word has.
+fn word(text: &str) -> usize {
+    const LETTERS_MAX: usize = 24;
+    let start = text.len() - text.trim_start().len();
+    let end = text[start..].find(char::is_whitespace).map_or(text.len(), |at| start + at);
+    let far = text[start..].char_indices().nth(LETTERS_MAX).map_or(text.len(), |(at, _)| start + at);
+    end.min(far)
 }
 
 /// How much of a text goes into one event: all of a short one, else up to a blank near the bound, never half a character.
