@@ -71,6 +71,15 @@ pub const ALL: &[Row] = &[
 /// Figures by name. What could not be measured is not there.
 pub type Figures = BTreeMap<String, f64>;
 
+/// Is there a figure of this name?
+///
+/// # Errors
+/// With the names that there are.
+pub fn known(name: &str) -> Result<(), String> {
+    let names = || ALL.iter().map(|row| row.name).collect::<Vec<_>>().join(", ");
+    find(name).map(drop).ok_or_else(|| format!("no figure `{name}`; there are {}", names()))
+}
+
 /// The description of a figure.
 #[must_use]
 pub fn find(name: &str) -> Option<&'static Row> {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use crate::client::check::Fault;
 use crate::client::engine::Engine;
 use crate::client::load::{Load, Mode, Sameness};
 use crate::client::request::Outcome;
@@ -21,6 +22,8 @@ const DRAIN_MAX: Duration = Duration::from_secs(5);
 const SLICE: Duration = Duration::from_millis(250);
 /// Holds nothing back between two memory readings.
 const SETTLE: Duration = Duration::from_millis(300);
+/// A warm-up with so many errors and no answer.
+const HOPELESS_ERRORS: u64 = 100;
 
 /// What came of it.
 #[derive(Debug, Default)]
@@ -93,7 +96,11 @@ fn flow(load: &Load, subject: &Subject, setting: &mut Setting<'_>) -> io::Result
         run_sliced(&mut engine, warmup, exhausted, |done| {
             (setting.progress)(done.as_secs_f64() / total.as_secs_f64())
         })?;
-        engine.take_tally();
+        let warm = engine.take_tally();
+        if warm.requests == 0 && warm.errors() >= HOPELESS_ERRORS {
+            // Nothing is there that could be measured; the report says what came instead.
+            return Ok(Round { figures: Figures::new(), tally: warm });
+        }
     }
     let pids = subject.processes();
     let upstream_requests =
@@ -110,7 +117,11 @@ fn flow(load: &Load, subject: &Subject, setting: &mut Setting<'_>) -> io::Result
     })?;
     let seconds = begun.elapsed().as_secs_f64().max(1e-9);
     let used = proc::cpu_between(&clock, &proc::cpu(&pids), setting.ticks);
-    let tally = engine.take_tally();
+    let mut tally = engine.take_tally();
+    subject.check_alive()?;
+    if tally.requests + tally.abandoned == 0 && tally.errors() == 0 {
+        tally.fault(Fault::Timeout, || "nothing was answered in the time that was measured".to_owned());
+    }
     let mut figures = Figures::new();
     let mut put = |name: &str, value: f64| {
         figures.insert(name.into(), value);
@@ -256,7 +267,7 @@ fn hold(load: &Load, subject: &Subject, setting: &mut Setting<'_>) -> io::Result
     let mut tally = engine.take_tally();
     if held < all && tally.errors() == 0 {
         let missing = all - held;
-        tally.fault(crate::client::check::Fault::Timeout, || format!("{missing} streams did not begin"));
+        tally.fault(Fault::Timeout, || format!("{missing} streams did not begin"));
     }
     Ok(Round { figures, tally })
 }

@@ -269,7 +269,11 @@ impl Scenario {
         if self.distinct_requests.is_some() && self.identical_in_a_row.is_some() {
             return Err("`distinct_requests` and `identical_in_a_row` exclude one another".into());
         }
+        if self.duration.is_zero() {
+            return Err("`duration` is above 0".into());
+        }
         for (name, bound) in &self.bounds {
+            crate::figures::known(name)?;
             if matches!(bound, Bound::Times(_)) && bound.relative().is_none() {
                 return Err(format!("the bound `{name}` is a number or `2 x nginx`"));
             }
@@ -400,6 +404,8 @@ mod tests {
             (good.to_owned() + "mode: open\n", "rate"),
             (good.to_owned() + "colour: red\n", "colour"),
             (good.to_owned() + "bounds: {errors: lots}\n", "errors"),
+            (good.to_owned() + "bounds: {errorz: 0}\n", "errorz"),
+            (good.to_owned() + "duration: 0s\n", "duration"),
             (good.to_owned() + "abandon_after: [5, 2]\n", "abandon_after"),
             (good.to_owned() + "distinct_requests: 5\nidentical_in_a_row: 2\n", "exclude"),
             (good.replace("[{model: mock-json}]", "[]"), "requests"),

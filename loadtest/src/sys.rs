@@ -183,6 +183,18 @@ pub fn exact_timers() {
     unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, 1_000 as libc::c_ulong, 0, 0, 0) };
 }
 
+/// The command gets `SIGTERM` when the thread that starts it ends, however that comes about.
+pub fn end_with_us(command: &mut std::process::Command) {
+    use std::os::unix::process::CommandExt;
+    // SAFETY: between fork and exec only one system call without pointers is made.
+    unsafe {
+        command.pre_exec(|| {
+            libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM);
+            Ok(())
+        });
+    }
+}
+
 /// Asks a process to end (`SIGTERM`), or makes it (`SIGKILL`).
 pub fn end_process(pid: u32, kill: bool) {
     if let Ok(pid) = libc::pid_t::try_from(pid)

@@ -360,3 +360,24 @@ fn reports_are_written_and_compared() {
     assert_eq!(loadtest(&["compare", &json, &worse]).status.code(), Some(1));
     std::fs::remove_dir_all(folder).unwrap();
 }
+
+#[test]
+fn a_run_that_measured_nothing_has_failed() {
+    // Two hundred events, 50 ms apart: none of the streams is over in the time that is measured.
+    let scenario = "name: long\nabout: x\nconnections: 2\nduration: 200ms\nwarmup: 1ms\nrequests:\n  - model: mock-stream-e200-p50\nbounds: {errors: 0}\n";
+    let file = std::env::temp_dir().join(format!("loadtest-long-{}.yaml", std::process::id()));
+    std::fs::write(&file, scenario).unwrap();
+    let (status, report) = run(&[file.to_str().unwrap(), "--versus", "direct"]);
+    std::fs::remove_file(&file).unwrap();
+    assert_eq!(status, 1, "{report}");
+    assert!(report.to_string().contains("nothing was answered"), "{report}");
+}
+
+#[test]
+fn a_port_where_nobody_listens_is_given_up() {
+    let begun = std::time::Instant::now();
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let (status, report) = run(&["json", "--url", &format!("http://{free}"), "--duration", "30s", "--warmup", "300ms"]);
+    assert_eq!(status, 1, "{report}");
+    assert!(begun.elapsed() < std::time::Duration::from_secs(20), "not for the whole time");
+}

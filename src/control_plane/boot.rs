@@ -18,9 +18,9 @@ use super::{
     cache::Disk,
     config::{
         self, Loaded,
-        settings::{Io, LogLevel, Scheme},
+        settings::{Io, Scheme},
     },
-    demo, host,
+    demo, host, introduction,
     keeper::{self, Keeper},
     listeners,
     log::{self, say},
@@ -257,46 +257,19 @@ impl Gateway {
         Ok(())
     }
 
-    /// The lines that say what it does.
     fn introduce(&self) {
-        let settings = &self.loaded.settings;
-        let level = settings.log.level;
-        if level != LogLevel::Error {
-            for warning in &self.loaded.warnings {
-                say(&format!("warning: {warning}"));
-            }
-        }
-        if matches!(level, LogLevel::Error | LogLevel::Warn) {
-            return;
-        }
-        for address in &self.addresses {
-            say(&format!("listening on http://{address}"));
-        }
-        let reach = match &self.resolved.failure {
-            Some(failure) => format!(" (not resolved yet: {failure})"),
-            None => String::new(),
-        };
-        let key = if settings.upstream.shared { ", one key for all clients" } else { "" };
-        say(&format!(
-            "forwarding to {}{reach}, dialect {}{key}",
-            settings.upstream.url,
-            settings.upstream.dialect.name()
-        ));
-        let header = if settings.think.header { "; X-Think chooses per request" } else { "" };
-        say(&format!("thinking in answers: {}{header}", settings.think.policy.name()));
-        if let Some(keeper) = &self.keeper {
-            say(&keeper.introduction());
-        }
         let drivers: Vec<&str> = self.shared.cores.iter().map(|seat| seat.driver().label()).collect();
-        let first = drivers.first().copied().unwrap_or("none");
-        say(&format!(
-            "{} worker(s), io {first}, at most {} connections each",
-            drivers.len(),
-            self.shared.connections_max
-        ));
-        let file =
-            self.loaded.file.as_ref().map_or("no configuration file".to_owned(), |file| file.display().to_string());
-        say(&format!("version {}, {file}; /health /metrics /readyz", self.shared.version));
+        introduction::say_all(
+            &self.loaded,
+            &introduction::Facts {
+                addresses: &self.addresses,
+                unresolved: self.resolved.failure.as_deref(),
+                cache: self.keeper.as_ref().map(Keeper::introduction),
+                drivers: &drivers,
+                connections_max: self.shared.connections_max,
+                version: self.shared.version,
+            },
+        );
     }
 
     /// Stays until a signal ends it.

@@ -6,6 +6,7 @@ pub mod cli;
 pub mod config;
 pub mod demo;
 pub mod host;
+pub mod introduction;
 pub mod keeper;
 pub mod listeners;
 pub mod log;

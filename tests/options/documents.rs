@@ -18,7 +18,7 @@ fn the_readme_has_the_table() {
     let (table, _) = rest.split_once("<!-- options:end -->").unwrap();
     assert_eq!(table.trim(), config::markdown_table().trim(), "run: thinkgate options markdown");
     for line in config::markdown_table().lines() {
-        assert_eq!(line.replace("\\|", "").matches('|').count(), 6, "{line}");
+        assert_eq!(line.replace("\\|", "").matches('|').count(), 7, "{line}");
     }
 }
 

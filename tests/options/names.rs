@@ -120,3 +120,14 @@ fn all_findings_come_at_once() {
     }
     assert_eq!(text.lines().count(), 7, "{text}");
 }
+
+/// Who writes a flag means it; a file may hold what is not in use just now.
+#[test]
+fn flags_of_a_cache_that_is_off_are_noticed() {
+    let warned = |flags: &[&str], text: &str| load(flags, &[], text).unwrap().warnings;
+    let warnings = warned(&["--cache-dir", "x", "--cache-ttl", "5m"], "");
+    assert_eq!(warnings.len(), 2, "{warnings:?}");
+    assert!(warnings[0].contains("--cache-dir") && warnings[0].contains("--enable-cache"), "{warnings:?}");
+    assert!(warned(&["--enable-cache", "--cache-dir", "x"], "").is_empty());
+    assert!(warned(&[], "cache: {enabled: false, dir: x}\n").is_empty());
+}

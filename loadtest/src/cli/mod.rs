@@ -116,6 +116,10 @@ fn run_scenario(arguments: &ArgMatches) -> Result<End, Failure> {
     if needed > files {
         return Err(usage(format!("{needed} descriptors are needed, {files} allowed: ulimit -n {needed}")));
     }
+    if let Some(folder) = text(arguments, "out") {
+        // Before the measurement, not after it.
+        std::fs::create_dir_all(folder).map_err(|error| usage(format!("--out {folder}: {error}")))?;
+    }
     crate::sys::catch_interrupts();
     let report = run::run(&plan)?;
     write_report(&report, arguments)?;
@@ -134,7 +138,6 @@ fn write_report(report: &Report, arguments: &ArgMatches) -> Result<(), Failure> 
     }
     if let Some(folder) = text(arguments, "out") {
         let folder = Path::new(folder);
-        std::fs::create_dir_all(folder)?;
         let mut full = table;
         for subject in &report.subjects {
             if !subject.command.is_empty() {

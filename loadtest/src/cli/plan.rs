@@ -21,9 +21,12 @@ pub(super) fn address(text: &str) -> Result<SocketAddr, Failure> {
 
 /// Host with port, address and path prefix of a URL.
 fn split_url(url: &str) -> Result<(String, SocketAddr, String), Failure> {
-    let rest = url
-        .strip_prefix("http://")
-        .ok_or_else(|| usage(format!("`{url}`: only http:// is measured; put TLS before it if you need it")))?;
+    let rest = url.strip_prefix("http://").ok_or_else(|| {
+        usage(match url.split_once("://") {
+            Some(_) => format!("`{url}`: only http:// is measured; put TLS before it if you need it"),
+            None => format!("`{url}`: a URL begins with http://"),
+        })
+    })?;
     let (authority, path) = rest.split_once('/').map_or((rest, ""), |(authority, path)| (authority, path));
     let with_port = if authority.rsplit(']').next().is_some_and(|tail| tail.contains(':')) {
         authority.to_owned()
@@ -39,6 +42,9 @@ fn scenario(arguments: &ArgMatches) -> Result<Scenario, Failure> {
     let mut scenario = Scenario::load(text(arguments, "scenario").unwrap_or_default()).map_err(Failure::Usage)?;
     if let Some(time) = text(arguments, "duration") {
         scenario.duration = parse_duration(time).map_err(Failure::Usage)?;
+        if scenario.duration.is_zero() {
+            return Err(usage("--duration must be above 0"));
+        }
     }
     if let Some(time) = text(arguments, "warmup") {
         scenario.warmup = parse_duration(time).map_err(Failure::Usage)?;
@@ -61,10 +67,7 @@ fn scenario(arguments: &ArgMatches) -> Result<Scenario, Failure> {
     }
     for bound in arguments.get_many::<String>("bound").into_iter().flatten() {
         let (figure, most) = bound.split_once('=').ok_or_else(|| usage(format!("`{bound}`: FIGURE=MOST")))?;
-        if crate::figures::find(figure).is_none() {
-            let known: Vec<_> = crate::figures::ALL.iter().map(|row| row.name).collect();
-            return Err(usage(format!("no figure `{figure}`; there are {}", known.join(", "))));
-        }
+        crate::figures::known(figure).map_err(Failure::Usage)?;
         let value = most.parse().map_or_else(|_| Bound::Times(most.to_owned()), Bound::Number);
         if matches!(value, Bound::Times(_)) && value.relative().is_none() {
             return Err(usage(format!("`{most}` is neither a number nor `2 x nginx`")));
@@ -79,7 +82,12 @@ fn targets(arguments: &ArgMatches, url: Option<SocketAddr>) -> Result<Vec<Target
     let mut targets = Vec::new();
     match (text(arguments, "spawn"), url) {
         (Some(command), listen) => targets.push(Target::Spawn { command: command.to_owned(), listen }),
-        (None, Some(address)) => targets.push(Target::Running { address, pid }),
+        (None, Some(address)) => {
+            if let Some(pid) = pid.filter(|pid| crate::subject::proc::name(*pid).is_none()) {
+                return Err(usage(format!("--pid {pid}: no such process")));
+            }
+            targets.push(Target::Running { address, pid });
+        }
         (None, None) if pid.is_some() => return Err(usage("--pid needs --url")),
         (None, None) => {}
     }
@@ -94,10 +102,14 @@ fn targets(arguments: &ArgMatches, url: Option<SocketAddr>) -> Result<Vec<Target
 }
 
 /// Proxy on the first core, client and mock server on the second, unless asked otherwise.
-fn cores(arguments: &ArgMatches, name: &str, default: usize) -> Option<usize> {
+fn cores(arguments: &ArgMatches, name: &str, default: usize) -> Result<Option<usize>, Failure> {
     let usable = crate::sys::usable_cores();
     let asked = arguments.get_one::<usize>(name).copied();
-    if arguments.get_flag("no-pin") { None } else { asked.or_else(|| (usable.len() > 1).then(|| usable[default])) }
+    if let Some(core) = asked.filter(|core| !usable.contains(core)) {
+        return Err(usage(format!("--{name} {core}: this process may use the cores {usable:?}")));
+    }
+    let default = || (usable.len() > 1).then(|| usable[default]);
+    Ok(if arguments.get_flag("no-pin") { None } else { asked.or_else(default) })
 }
 
 fn sources(arguments: &ArgMatches, targets: &[Target], connections: usize) -> Vec<IpAddr> {
@@ -120,8 +132,10 @@ pub(super) fn plan(arguments: &ArgMatches) -> Result<Plan, Failure> {
         None => (None, None, String::new()),
     };
     let targets = targets(arguments, url)?;
-    let load_core = cores(arguments, "load-core", 1);
+    let load_core = cores(arguments, "load-core", 1)?;
     let upstream = text(arguments, "upstream").map(address).transpose()?;
+    let upstream_core = cores(arguments, "upstream-core", 1)?;
+    scenario.wanted(text(arguments, "model")).map_err(Failure::Usage)?;
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
     // A proxy that runs already has its own upstream: a mock server of ours would see nothing.
     let only_running = targets.iter().all(|target| matches!(target, Target::Running { .. }));
@@ -129,7 +143,7 @@ pub(super) fn plan(arguments: &ArgMatches) -> Result<Plan, Failure> {
         listen: any,
         fallback: "mock-json".to_owned(),
         turn: arguments.get_one("turn").copied().unwrap_or(1),
-        core: cores(arguments, "upstream-core", 1),
+        core: upstream_core,
         outage: scenario.outage(),
     });
     Ok(Plan {
@@ -137,7 +151,7 @@ pub(super) fn plan(arguments: &ArgMatches) -> Result<Plan, Failure> {
         mock,
         upstream: upstream.unwrap_or(any),
         access_log: text(arguments, "access-log") == Some("on"),
-        proxy_core: cores(arguments, "proxy-core", 0),
+        proxy_core: cores(arguments, "proxy-core", 0)?,
         load_core,
         model: text(arguments, "model").map(str::to_owned),
         fields: arguments.get_many::<String>("header").into_iter().flatten().cloned().collect(),
@@ -191,7 +205,8 @@ mod tests {
 
     #[test]
     fn a_running_proxy_has_its_own_upstream() {
-        let plan = planned("loadtest run json --url http://127.0.0.1:3000/base/v1/ --pid 1").unwrap();
+        let line = format!("loadtest run json --url http://127.0.0.1:3000/base/v1/ --pid {}", std::process::id());
+        let plan = planned(&line).unwrap();
         assert!(plan.mock.is_none());
         assert_eq!(plan.prefix, "/base");
         assert_eq!(plan.host.as_deref(), Some("127.0.0.1:3000"));
@@ -210,7 +225,11 @@ mod tests {
             ("loadtest run json", "nothing to measure"),
             ("loadtest run no-such --versus nginx", "no-such"),
             ("loadtest run json --url https://x", "only http://"),
+            ("loadtest run json --url 127.0.0.1:3000", "begins with http://"),
             ("loadtest run json --pid 7", "--url"),
+            ("loadtest run json --url http://127.0.0.1:3000 --pid 4194305", "no such process"),
+            ("loadtest run json --versus nginx --proxy-core 900", "may use the cores"),
+            ("loadtest run json --versus nginx --duration 0s", "above 0"),
             ("loadtest run json --versus nginx --duration 5", "duration"),
             ("loadtest run json --versus nginx --bound beauty=1", "beauty"),
             ("loadtest run json --versus nginx --bound errors=lots", "lots"),

@@ -98,23 +98,39 @@ impl Subject {
             Target::Spawn { command, .. } => (fill(command, listen, settings.upstream), String::new()),
             Target::Running { .. } | Target::Direct => (String::new(), String::new()),
         };
-        fs::write(&file, &configuration)?;
-        let child = spawn(&command, &folder, settings)?;
-        let pid = Some(child.id());
+        // From here on its end clears the folder.
         let mut subject =
-            Self { address: listen, command, configuration, pid, child: Some(child), folder: Some(folder) };
+            Self { address: listen, command, configuration, pid: None, child: None, folder: Some(folder.clone()) };
+        fs::write(&file, &subject.configuration)?;
+        let child = spawn(&subject.command, &folder, settings)?;
+        subject.pid = Some(child.id());
+        subject.child = Some(child);
         subject.wait_until_listening()?;
         Ok(subject)
     }
 
     fn unowned(address: SocketAddr, pid: Option<u32>) -> Self {
-        Self { address, command: String::new(), configuration: String::new(), pid, child: None, folder: None }
+        let command = pid.map_or(String::new(), |pid| {
+            format!("process {pid} ({}), which ran already", proc::name(pid).unwrap_or_default())
+        });
+        Self { address, command, configuration: String::new(), pid, child: None, folder: None }
     }
 
     /// The process and its children now; empty when it is not known.
     #[must_use]
     pub fn processes(&self) -> Vec<u32> {
         self.pid.map(proc::tree).unwrap_or_default()
+    }
+
+    /// Fails when a process that was to be measured is gone: what it cost cannot be told.
+    ///
+    /// # Errors
+    /// See there.
+    pub fn check_alive(&self) -> io::Result<()> {
+        match self.pid {
+            Some(pid) if proc::name(pid).is_none() => Err(io::Error::other(format!("process {pid} has ended"))),
+            _ => Ok(()),
+        }
     }
 
     fn wait_until_listening(&mut self) -> io::Result<()> {
@@ -175,7 +191,9 @@ fn spawn(command: &str, folder: &std::path::Path, settings: &Settings) -> io::Re
     if let Some(core) = settings.core {
         crate::sys::pin_to(&[core])?;
     }
-    let child = Command::new("/bin/sh")
+    let mut command_line = Command::new("/bin/sh");
+    crate::sys::end_with_us(&mut command_line);
+    let child = command_line
         .arg("-c")
         .arg(format!("PATH=\"$PATH:/usr/sbin:/sbin\"; exec {command}"))
         .stdin(Stdio::null())

@@ -38,6 +38,12 @@ pub struct Holdings {
     pub threads: u64,
 }
 
+/// What a process is called; `None`: there is none of this number.
+#[must_use]
+pub fn name(pid: u32) -> Option<String> {
+    fs::read_to_string(format!("/proc/{pid}/comm")).ok().map(|name| name.trim().to_owned())
+}
+
 /// The process and all below it.
 #[must_use]
 pub fn tree(root: u32) -> Vec<u32> {

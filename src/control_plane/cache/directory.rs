@@ -48,6 +48,25 @@ impl Layout {
     }
 }
 
+/// Whether this user could make and use the directory, without making it.
+///
+/// # Errors
+/// Why not.
+pub fn could_open(path: &Path) -> Result<(), String> {
+    // The first one above it that is there has to take the next.
+    let there = path.ancestors().find(|part| part.exists()).filter(|part| !part.as_os_str().is_empty());
+    let there = there.unwrap_or(Path::new("."));
+    if !there.is_dir() {
+        return Err(format!("{} is no directory", there.display()));
+    }
+    let name = CString::new(there.as_os_str().as_bytes()).map_err(|_| "the name holds a zero byte".to_owned())?;
+    // SAFETY: the pointer is to a text with its end mark, which the call only reads.
+    if unsafe { libc::access(name.as_ptr(), libc::W_OK | libc::X_OK) } != 0 {
+        return Err(cannot("write to", there, &io::Error::last_os_error()));
+    }
+    Ok(())
+}
+
 /// A directory in use by this process. Dropping it gives it free.
 #[derive(Debug)]
 pub(super) struct Directory {

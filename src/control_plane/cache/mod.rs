@@ -18,4 +18,5 @@ mod tiers;
 
 pub use cli::{clear, status};
 pub use config::Config;
+pub use directory::could_open;
 pub use store::{Disk, Hit, Status, Store};

@@ -23,6 +23,13 @@ pub fn command() -> Command {
              key of the configuration file; --help shows both. Times: 250ms, 30s, 5m, 1h, or milliseconds. Sizes: 64MiB, \
              10GiB, or bytes. Exit status: 0 done, 1 failed while running, 2 wrong usage or configuration.",
         )
+        .after_long_help(format!(
+            "Without a verb thinkgate serves. Every option is also an environment variable, THINKGATE_ and its name, and a key \
+             of the configuration file. Times: 250ms, 30s, 5m, 1h, or milliseconds. Sizes: 64MiB, 10GiB, or bytes. Exit \
+             status: 0 done, 1 failed while running, 2 wrong usage or configuration.\n\nWithout a flag, in the file or the \
+             environment only:\n{}",
+            file_only()
+        ))
         .args(args())
         .subcommand(Command::new("serve").about("Run the gateway; the same as no verb").args(args()))
         .subcommand(
@@ -91,6 +98,16 @@ pub(super) fn flags(matches: &ArgMatches) -> Vec<(usize, FlagText)> {
         }
     }
     flags
+}
+
+/// The options that have no flag.
+fn file_only() -> String {
+    let rows = ROWS.iter().filter(|row| row.built && row.flag.is_none() && row.key.is_some());
+    let line = |row: &Row| {
+        let key = row.key.unwrap_or_default();
+        format!("  {key}\n          {}\n          Environment: {}\n", short_help(row), row.env())
+    };
+    rows.map(line).collect()
 }
 
 fn args() -> Vec<Arg> {

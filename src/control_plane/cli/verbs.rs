@@ -82,6 +82,10 @@ fn check(mut inputs: Inputs, file: Option<&String>) -> Answer {
 
 fn findings(loaded: &Loaded) -> Vec<String> {
     let mut lines: Vec<String> = loaded.warnings.iter().map(|warning| format!("warning: {warning}")).collect();
+    let settings = &loaded.settings.cache;
+    if let (true, Err(problem)) = (settings.enabled, cache::could_open(&settings.dir)) {
+        lines.push(format!("warning: the cache would be in memory only: {problem}"));
+    }
     lines.push(match &loaded.file {
         Some(file) => format!("{}: valid", file.display()),
         None => "no configuration file; environment and defaults are valid".to_owned(),

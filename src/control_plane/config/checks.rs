@@ -35,6 +35,7 @@ impl Whole<'_> {
             self.profile_names(settings);
         }
         self.files(settings);
+        self.cache(settings);
         if settings.think.reasoning_fields.is_empty() {
             self.problem("think.reasoning_fields", "needs reasoning_content, reasoning or both");
         }
@@ -111,6 +112,19 @@ impl Whole<'_> {
         for (at, rule) in settings.think.models.iter().enumerate() {
             if !known.contains(&rule.profile.as_str()) {
                 self.problem("think.models", format!("[{at}] {}", nearest::unknown("profile", &rule.profile, &known)));
+            }
+        }
+    }
+
+    /// A file may hold what is not in use just now; who writes a flag means it.
+    fn cache(&mut self, settings: &Settings) {
+        if settings.cache.enabled {
+            return;
+        }
+        let of_cache = |row: &&table::Row| row.key.is_some_and(|key| key.starts_with("cache."));
+        for (row, origin) in ROWS.iter().zip(self.origins.iter()) {
+            if of_cache(&row) && origin.source == Source::Flag && row.key != Some("cache.enabled") {
+                self.warnings.push(format!("{} has no effect without --enable-cache", origin.name));
             }
         }
     }

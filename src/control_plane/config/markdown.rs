@@ -1,14 +1,16 @@
 //! The option table as the README shows it.
 
 use super::kind::Kind;
-use super::table::{ROWS, Row};
+use super::table::{Applies, ROWS, Row};
 
 /// Markdown, a line an option that this build has, with a final line end.
 #[must_use]
 pub fn markdown_table() -> String {
-    let mut text = String::from("| flag | config key | default | range | meaning |\n|---|---|---|---|---|\n");
+    let mut text =
+        String::from("| flag | config key | default | range | applies at | meaning |\n|---|---|---|---|---|---|\n");
     for row in ROWS.iter().filter(|row| row.built) {
-        let cells = [flag(row), key(row), default(row), row.kind.range().unwrap_or_default(), row.help.to_owned()];
+        let range = row.kind.range().unwrap_or_default();
+        let cells = [flag(row), key(row), default(row), range, applies(row).to_owned(), row.help.to_owned()];
         let cells: Vec<String> = cells.iter().map(|cell| cell.replace('|', "\\|")).collect();
         text.push_str(&format!("| {} |\n", cells.join(" | ")));
     }
@@ -29,6 +31,13 @@ fn key(row: &Row) -> String {
         (Kind::Shorthand { key, value }, _) => format!("`{key}: {value}`"),
         (_, Some(key)) => format!("`{key}`"),
         _ => String::new(),
+    }
+}
+
+fn applies(row: &Row) -> &'static str {
+    match row.applies {
+        Applies::Start => "start",
+        Applies::Reload => "reload",
     }
 }
 
