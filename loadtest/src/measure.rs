@@ -119,8 +119,8 @@ fn flow(load: &Load, subject: &Subject, setting: &mut Setting<'_>) -> io::Result
     let used = proc::cpu_between(&clock, &proc::cpu(&pids), setting.ticks);
     let mut tally = engine.take_tally();
     subject.check_alive()?;
-    if tally.requests + tally.abandoned == 0 && tally.errors() == 0 {
-        tally.fault(Fault::Timeout, || "nothing was answered in the time that was measured".to_owned());
+    if tally.requests + tally.abandoned + tally.events == 0 && tally.errors() == 0 {
+        tally.fault(Fault::Timeout, || "nothing came in the time that was measured".to_owned());
     }
     let mut figures = Figures::new();
     let mut put = |name: &str, value: f64| {
