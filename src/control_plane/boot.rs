@@ -458,7 +458,8 @@ impl Gateway {
                 }
                 Ok(_) => {}
                 Err(_) => {
-                    say("grace is over");
+                    let left: usize = self.shared.cores.iter().map(|seat| seat.held.load(Relaxed)).sum();
+                    say(&format!("grace is over: {left} connections are cut"));
                     return;
                 }
             }
