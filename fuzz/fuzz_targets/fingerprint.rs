@@ -10,7 +10,8 @@ use thinkgate::wire::answer::Kind;
 fuzz_target!(|data: &[u8]| {
     let Some((&how, body)) = data.split_first() else { return };
     let kind = Kind::ALL[usize::from(how & 7) % Kind::ALL.len()];
-    let scope = Scope { tenant: b"t", route: b"r", credential: b"", profile: b"", model: None, kind, sampled: how & 8 == 0 };
+    let scope =
+        Scope { tenant: b"t", route: b"r", credential: b"", profile: b"", model: None, kind, sampled: how & 8 == 0 };
     let mut maker = Fingerprinter::new(InstallKey([7; 32]));
     let print = maker.fingerprint(&scope, body);
     let inputs = maker.inputs(&scope, body);
