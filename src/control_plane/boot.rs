@@ -43,6 +43,8 @@ use crate::policy::answers::Answers;
 const SAMPLE: Duration = Duration::from_secs(5);
 /// How long the start waits for the upstream's name; after it requests wait for nothing and get 502.
 const FIRST_RESOLVE: Duration = Duration::from_secs(2);
+/// How long connections may take to be told that the grace is over.
+const LAST_WORDS: Duration = Duration::from_millis(500);
 /// How long the last log lines may take to be written: a pipe that nobody reads must not hold the end up.
 const LAST_LINES: Duration = Duration::from_secs(1);
 /// Signals this close together are one: `timeout` and the like tell the process and its group in one breath.
@@ -446,23 +448,13 @@ impl Gateway {
             say("a worker does not listen; its connections end with the grace");
         }
         let grace = Duration::from_millis(self.loaded.settings.shutdown.grace_ms);
-        say(&format!("stopping; answers in progress have {} s, a second signal ends them", grace.as_secs()));
-        let started = Instant::now();
-        let until = started + grace;
-        while self.alive > 0 {
-            match self.events.recv_timeout(until.saturating_duration_since(Instant::now())) {
-                Ok(Event::WorkerEnded(..)) => self.alive -= 1,
-                Ok(Event::Signal(Signal::Stop)) if started.elapsed() >= ONE_SIGNAL => {
-                    say("stopped at once");
-                    return;
-                }
-                Ok(_) => {}
-                Err(_) => {
-                    let left: usize = self.shared.cores.iter().map(|seat| seat.held.load(Relaxed)).sum();
-                    say(&format!("grace is over: {left} connections are cut"));
-                    return;
-                }
-            }
+        say(&format!("stopping; answers in progress have {grace:?}, a second signal ends them"));
+        if let Some(why) = self.wait_for_workers(grace) {
+            let left: usize = self.shared.cores.iter().map(|seat| seat.held.load(Relaxed)).sum();
+            say(&format!("{why}; connections cut: {left}"));
+            // One that does not listen is ended with the process.
+            self.tell_all(|| Letter::End);
+            self.wait_for_workers(LAST_WORDS);
         }
         if let Some(keeper) = self.keeper.take() {
             keeper.close();
@@ -475,5 +467,20 @@ impl Gateway {
             std::thread::sleep(Duration::from_millis(1));
         }
         say("stopped");
+    }
+
+    /// Waits until all workers have ended, for `grace` or until the next signal: then the reason not to wait on.
+    fn wait_for_workers(&mut self, grace: Duration) -> Option<&'static str> {
+        let started = Instant::now();
+        let until = started + grace;
+        while self.alive > 0 {
+            match self.events.recv_timeout(until.saturating_duration_since(Instant::now())) {
+                Ok(Event::WorkerEnded(..)) => self.alive -= 1,
+                Ok(Event::Signal(Signal::Stop)) if started.elapsed() >= ONE_SIGNAL => return Some("another signal"),
+                Ok(_) => {}
+                Err(_) => return Some("grace is over"),
+            }
+        }
+        None
     }
 }

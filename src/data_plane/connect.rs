@@ -49,7 +49,7 @@ pub async fn connect(
             }
             Err(Trouble::Io(error)) => note(&mut failures, *address, &error.to_string()),
             Err(Trouble::Interrupt(Interrupt::Due)) => note(&mut failures, *address, "no answer in time"),
-            Err(Trouble::Interrupt(Interrupt::ClientGone)) => return Err(Failure::of(Kind::ClientGone)),
+            Err(Trouble::Interrupt(interrupt)) => return Err(Failure::interrupted(interrupt, late)),
         }
     }
     guard.core().shared.resolve_wanted.store(true, Relaxed);

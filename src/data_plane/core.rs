@@ -134,6 +134,8 @@ pub struct Core {
     pub scratch: RefCell<Scratch>,
     snapshot: RefCell<Arc<Snapshot>>,
     pub draining: Cell<bool>,
+    /// The drain has lasted long enough: every wait is due.
+    pub grace_over: Cell<bool>,
     next_id: Cell<u64>,
     /// Models somebody was told about, so that a line is written once each; bounded.
     told: RefCell<HashSet<Box<str>>>,
@@ -187,6 +189,7 @@ impl Core {
             }),
             snapshot: RefCell::new(snapshot),
             draining: Cell::new(shared.draining.load(Relaxed)),
+            grace_over: Cell::new(false),
             shared,
             next_id: Cell::new(seed),
             told: RefCell::default(),

@@ -15,7 +15,7 @@ use std::{
 pub use super::guard::Interrupt;
 use super::{
     core::Core,
-    deadline::{self, Due, Ended, Timer},
+    deadline::{self, Ended, Timer},
     guard::Guard,
     input::Input,
     socket::{Readiness, Socket},
@@ -32,12 +32,6 @@ pub struct Gone;
 impl From<Gone> for Interrupt {
     fn from(_: Gone) -> Self {
         Interrupt::ClientGone
-    }
-}
-
-impl From<Due> for Interrupt {
-    fn from(_: Due) -> Self {
-        Interrupt::Due
     }
 }
 
@@ -149,7 +143,7 @@ impl<'a> Downstream<'a> {
             Ended::Event(value) => Ok(Some(value)),
             Ended::Watch(Ok(_)) => Ok(None),
             Ended::Watch(Err(Gone)) => Err(Interrupt::ClientGone),
-            Ended::Due => Err(Interrupt::Due),
+            Ended::Due => Err(Interrupt::due(self.core)),
         }
     }
 

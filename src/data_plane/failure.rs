@@ -28,6 +28,7 @@ impl Failure {
         match interrupt {
             Interrupt::ClientGone => Self::of(Kind::ClientGone),
             Interrupt::Due => Self::of(late),
+            Interrupt::GraceOver => Self::of(Kind::Draining),
         }
     }
 }

@@ -10,6 +10,16 @@ pub enum Interrupt {
     /// The client closed its side or the connection broke. A half-close counts: it cannot be told from a full one.
     ClientGone,
     Due,
+    /// The grace of a drain is over.
+    GraceOver,
+}
+
+impl Interrupt {
+    /// What it means that the timer's moment has come: at the end of a drain it comes for everybody.
+    #[must_use]
+    pub fn due(core: &Core) -> Self {
+        if core.grace_over.get() { Self::GraceOver } else { Self::Due }
+    }
 }
 
 /// What the steps towards an upstream need of their caller: a core, a deadline, and a way to wait that ends when nobody

@@ -25,6 +25,8 @@ pub enum Letter {
     Flight(u64),
     /// No new connections; answers in progress may end.
     Drain,
+    /// The grace of the drain is over: what is still on its way ends now.
+    End,
     /// A test wants to see a worker die.
     #[cfg(debug_assertions)]
     Die,

@@ -116,10 +116,10 @@ fn late(core: &Core, exchange: &Exchange, interrupt: Interrupt) -> Failure {
     Failure::interrupted(interrupt, if total { Kind::TotalTimeout } else { Kind::IdleTimeout })
 }
 
-/// An answer that cannot be completed: a stream that our own limits cut gets an error event, so that the client
+/// An answer that cannot be completed: a stream that our own limits or our own end cut gets an error event, so that the client
 /// learns why; what the upstream cut is passed on as that, a missing end.
 async fn end_cut(down: &mut Downstream<'_>, exchange: &Exchange, reply: &mut Reply, kind: Kind) {
-    let ours = matches!(kind, Kind::IdleTimeout | Kind::TotalTimeout);
+    let ours = matches!(kind, Kind::IdleTimeout | Kind::TotalTimeout | Kind::Draining);
     if ours && reply.stream && reply.framing == Framing::Chunked && !down.is_behind() {
         let mut event = Vec::new();
         if reply.release(down).is_err() {

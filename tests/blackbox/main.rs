@@ -14,6 +14,7 @@ mod demo;
 mod errors;
 mod faults;
 mod forward;
+mod grace;
 mod headers;
 mod limits;
 mod ours;

@@ -158,7 +158,7 @@ impl Guard for Pilot {
         match ended.await {
             Ended::Event(value) => Ok(value),
             Ended::Watch(()) => Err(Interrupt::ClientGone),
-            Ended::Due => Err(Interrupt::Due),
+            Ended::Due => Err(Interrupt::due(&self.core)),
         }
     }
 }
