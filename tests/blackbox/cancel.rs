@@ -14,6 +14,8 @@ both_drivers![
     while_uploading,
     while_the_client_does_not_read,
     while_another_request_is_queued_behind,
+    closing_one_side_is_leaving,
+    own_answers_do_not_mind_it,
     others_are_not_harmed,
 ];
 
@@ -140,6 +142,34 @@ fn while_the_client_does_not_read(io: Io) {
         });
         measure(io, &upstream, &stream_request(), |_| std::thread::sleep(Duration::from_millis(400)), Client::reset)
     });
+}
+
+/// The two cannot be told apart, and an answer nobody waits for costs a model's time. nginx decides the same.
+fn closing_one_side_is_leaving(io: Io) {
+    ends_in_time("half-closed", || {
+        let left = std::cell::RefCell::new(None);
+        measure(
+            io,
+            &silent(),
+            &stream_request(),
+            |_| {},
+            |mut client| {
+                client.half_close();
+                // Still there to read, until the upstream's end has been seen.
+                left.replace(Some(client));
+            },
+        )
+    });
+}
+
+/// What `nc -N` and the like do: all that they have to say and the end at once.
+fn own_answers_do_not_mind_it(io: Io) {
+    let gateway = Gateway::before(&silent(), io);
+    let mut client = gateway.connect();
+    client.send("GET /health HTTP/1.1\r\nHost: g\r\n\r\n");
+    client.half_close();
+    assert_eq!(client.reply().status, 200);
+    client.expect_closed();
 }
 
 fn while_another_request_is_queued_behind(io: Io) {

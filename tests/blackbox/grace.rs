@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::both_drivers;
-use crate::support::{After, Builder, Client, Gateway, Io, Upstream, chat_event, chunk, eventually, post, stream_head};
+use crate::support::{
+    After, Builder, Client, Deaf, Gateway, Io, Upstream, chat_event, chunk, eventually, post, stream_head,
+};
 
 both_drivers![
     streams_are_told,
@@ -192,14 +194,9 @@ fn stuck_clients_hold_nothing_up(io: Io) {
 }
 
 fn an_upstream_that_does_not_accept_holds_nothing_up(io: Io) {
-    // A queue of one that is full: the kernel drops further attempts without a word.
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let addr = listener.local_addr().unwrap();
-    // SAFETY: narrows the queue of a socket that this test owns.
-    unsafe { libc::listen(std::os::fd::AsRawFd::as_raw_fd(&listener), 0) };
-    let _full = std::net::TcpStream::connect(addr).unwrap();
+    let deaf = Deaf::start();
     let mut gateway = Gateway::build(io)
-        .upstream(&format!("http://{addr}"))
+        .upstream(&format!("http://{}", deaf.addr))
         .args(["--shutdown-grace", "300ms", "--access-log", "-"])
         .start();
     let mut client = gateway.connect();
