@@ -2,7 +2,10 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use thinkgate::wire::sse::{Frame, Framer, Place, fields};
+use thinkgate::wire::{
+    frame::{Frame, Place},
+    sse::{Framer, fields},
+};
 
 #[allow(dead_code)]
 #[path = "../../tests/think/oracle.rs"]
@@ -15,9 +18,9 @@ fn frames<'r>(reads: impl Iterator<Item = &'r [u8]>) -> Joined {
     for read in reads {
         let mut from = 0;
         while let Some(frame) = framer.next(read, &mut from) {
-            let place = |place| match place {
+            let mut place = |place| match place {
                 Place::Input(span) => span.of(read).to_vec(),
-                Place::Carried => framer.carried().to_vec(),
+                Place::Carried => framer.carry().take(),
             };
             let (kind, bytes, joins) = match frame {
                 Frame::Comment(span) => (b'c', span.of(read).to_vec(), true),
@@ -36,7 +39,7 @@ fn frames<'r>(reads: impl Iterator<Item = &'r [u8]>) -> Joined {
             }
         }
     }
-    (out, framer.carried().to_vec())
+    (out, framer.carry().take())
 }
 
 fuzz_target!(|data: &[u8]| {

@@ -3,8 +3,10 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use thinkgate::wire::think::{Filter, Format, Framing, Out, Policy, Profile, Spec, Stats, may_need_edit, table, whole};
+use thinkgate::wire::think::{Format, Framing, Out, Policy, Profile, Spec, may_need_edit, table, whole};
 
+#[path = "../../tests/think/drive.rs"]
+mod drive;
 #[allow(dead_code)]
 #[path = "../../tests/think/generate.rs"]
 mod generate;
@@ -12,20 +14,9 @@ mod generate;
 #[path = "../../tests/think/oracle.rs"]
 mod oracle;
 
-fn run<'r>(spec: &Spec, reads: impl Iterator<Item = &'r [u8]>) -> (Vec<u8>, Stats) {
-    let (mut filter, mut out, mut written) = (Filter::new(spec), Out::new(), vec![]);
-    for read in reads {
-        filter.feed(read, &mut out);
-        out.copy_to(read, &mut written);
-    }
-    filter.finish(&mut out);
-    out.copy_to(b"", &mut written);
-    (written, filter.stats())
-}
-
 fn same_in_any_cut(spec: &Spec, input: &[u8], size: usize) -> Vec<u8> {
-    let whole = run(spec, std::iter::once(input));
-    let cut = run(spec, input.chunks(size.max(1)));
+    let whole = drive::run(spec, std::iter::once(input));
+    let cut = drive::run(spec, input.chunks(size.max(1)));
     assert_eq!(String::from_utf8_lossy(&cut.0), String::from_utf8_lossy(&whole.0));
     assert_eq!(cut.1, whole.1);
     whole.0

@@ -22,6 +22,11 @@ fn run(arguments: &[&str]) -> (i32, serde_json::Value) {
     (output.status.code().unwrap(), report)
 }
 
+/// The quickest scenario without a proxy, and `more`.
+fn quickly(more: &[&str]) -> Output {
+    loadtest(&[&["run", "json", "--versus", "direct", "--rounds", "1", "--no-pin"], more].concat())
+}
+
 fn figure(report: &serde_json::Value, name: &str) -> f64 {
     report["subjects"][0]["median"][name].as_f64().unwrap_or_else(|| panic!("{name} in {report}"))
 }
@@ -302,20 +307,8 @@ fn abandoned_streams_are_seen_upstream() {
 
 #[test]
 fn exit_statuses_are_kept() {
-    let missed = [
-        "run",
-        "json",
-        "--versus",
-        "direct",
-        "--rounds",
-        "1",
-        "--requests",
-        "5",
-        "--no-pin",
-        "--bound",
-        "latency_p50_us=0",
-    ];
-    assert_eq!(loadtest(&missed).status.code(), Some(1));
+    let missed = quickly(&["--requests", "5", "--bound", "latency_p50_us=0"]);
+    assert_eq!(missed.status.code(), Some(1));
     assert_eq!(loadtest(&["run", "json"]).status.code(), Some(2));
     assert_eq!(loadtest(&["--help"]).status.code(), Some(0));
     let list = loadtest(&["list"]);
@@ -327,21 +320,7 @@ fn exit_statuses_are_kept() {
 fn reports_are_written_and_compared() {
     let folder = std::env::temp_dir().join(format!("loadtest-out-{}", std::process::id()));
     let out = folder.to_string_lossy().into_owned();
-    let arguments = [
-        "run",
-        "json",
-        "--versus",
-        "direct",
-        "--rounds",
-        "1",
-        "--requests",
-        "50",
-        "--no-pin",
-        "--no-bounds",
-        "--out",
-        &out,
-    ];
-    let output = loadtest(&arguments);
+    let output = quickly(&["--requests", "50", "--no-bounds", "--out", &out]);
     assert_eq!(output.status.code(), Some(0));
     assert!(String::from_utf8_lossy(&output.stdout).contains("latency p99, µs"));
     assert!(output.stderr.is_empty(), "no progress bar without a terminal");

@@ -18,7 +18,7 @@ use crate::{
     base::{error::Kind, metric::Metric},
     wire::{
         dialect::{Dialect, Endpoint},
-        http::{Method, request::Progress},
+        http::request::Progress,
     },
 };
 
@@ -132,15 +132,7 @@ async fn refuse(down: &mut Downstream<'_>, kind: Kind, dialect: Dialect, detail:
 async fn answer_own(down: &mut Downstream<'_>, mut exchange: Box<Exchange>) -> After {
     let core = down.core;
     let keep_alive = exchange.keep_alive && exchange.decoder.is_done() && !core.draining.get();
-    let asked = Asked {
-        dialect: exchange.dialect,
-        version: exchange.version,
-        head_only: exchange.method == Method::Head,
-        keep_alive,
-        id: &exchange.id,
-        extra: &[],
-    };
-    let status = local::own(down, &asked, exchange.endpoint);
+    let status = local::own(down, &Asked::by(&exchange, keep_alive), exchange.endpoint);
     exchange.status = status.unwrap_or(499);
     exchange.settled = Some(if status.is_ok() { Outcome::Complete } else { Outcome::ClientGone });
     let wanted = match (keep_alive, exchange.decoder.is_done()) {

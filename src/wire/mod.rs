@@ -2,6 +2,7 @@
 
 pub mod answer;
 pub mod dialect;
+pub mod frame;
 pub mod http;
 pub mod json;
 pub mod ndjson;

@@ -1,15 +1,13 @@
 //! Incremental framing of newline-delimited JSON: any cut of the input gives the same lines.
 
 use crate::base::bounds::EVENT_BYTES_MAX;
-use crate::wire::json::scan::Span;
-use crate::wire::sse::{Frame, Place};
+use crate::wire::frame::{Carry, Frame, Place};
 use memchr::memchr;
 
 /// State between reads.
 #[derive(Debug, Default)]
 pub struct Framer {
-    carry: Vec<u8>,
-    handed_out: bool,
+    carry: Carry,
     /// In a line that is too large.
     oversize: bool,
 }
@@ -17,22 +15,12 @@ pub struct Framer {
 impl Framer {
     #[must_use]
     pub const fn new() -> Self {
-        Self { carry: Vec::new(), handed_out: false, oversize: false }
-    }
-
-    /// The bytes of a carried frame; after the last frame of the input, what has come of a line that is not whole.
-    #[must_use]
-    pub fn carried(&self) -> &[u8] {
-        &self.carry
+        Self { carry: Carry::new(), oversize: false }
     }
 
     #[must_use]
-    pub fn take_carried(&mut self) -> Vec<u8> {
-        std::mem::take(&mut self.carry)
-    }
-
-    pub fn give_back(&mut self, carry: Vec<u8>) {
-        self.carry = carry;
+    pub fn carry(&mut self) -> &mut Carry {
+        &mut self.carry
     }
 
     /// Is the output at the beginning of a line?
@@ -45,17 +33,13 @@ impl Framer {
     #[inline]
     #[must_use]
     pub fn is_idle(&self) -> bool {
-        !self.oversize && (self.carry.is_empty() || self.handed_out)
+        !self.oversize && self.carry.is_empty()
     }
 
     /// The next frame of `input` from `*from` on: [`Frame::Event`] (a line with its LF), [`Frame::Blank`] or
     /// [`Frame::Oversize`]; `None` when all of it is used up.
     #[inline]
     pub fn next(&mut self, input: &[u8], from: &mut usize) -> Option<Frame> {
-        if self.handed_out {
-            self.handed_out = false;
-            self.carry.clear();
-        }
         let start = *from;
         if start >= input.len() {
             return None;
@@ -65,26 +49,17 @@ impl Framer {
         let was_oversize = self.oversize;
         if was_oversize || self.carry.len() + (*from - start) > EVENT_BYTES_MAX {
             self.oversize = line_end.is_none();
-            return Some(Frame::Oversize(self.place(input, start, *from), !was_oversize));
+            return Some(Frame::Oversize(self.carry.complete(input, start, *from), !was_oversize));
         }
         if line_end.is_none() {
-            self.carry.extend_from_slice(&input[start..]);
+            self.carry.add(&input[start..]);
             return None;
         }
-        let place = self.place(input, start, *from);
+        let place = self.carry.complete(input, start, *from);
         Some(match place {
             Place::Input(span) if is_blank(span.of(input)) => Frame::Blank(span),
             place => Frame::Event(place),
         })
-    }
-
-    fn place(&mut self, input: &[u8], start: usize, end: usize) -> Place {
-        if self.carry.is_empty() {
-            return Place::Input(Span::new(start, end));
-        }
-        self.carry.extend_from_slice(&input[start..end]);
-        self.handed_out = true;
-        Place::Carried
     }
 }
 
@@ -106,13 +81,13 @@ mod tests {
             while let Some(frame) = framer.next(read, &mut from) {
                 out.push(match frame {
                     Frame::Event(Place::Input(span)) => (b'e', span.of(read).to_vec()),
-                    Frame::Event(Place::Carried) => (b'e', framer.carried().to_vec()),
+                    Frame::Event(Place::Carried) => (b'e', framer.carry().take()),
                     Frame::Blank(span) => (b'b', span.of(read).to_vec()),
                     other => panic!("{other:?}"),
                 });
             }
         }
-        out.push((b'c', framer.carried().to_vec()));
+        out.push((b'c', framer.carry().take()));
         out
     }
 

@@ -1,6 +1,6 @@
 //! Single rules, each in the smallest stream that shows it.
 
-use crate::corpus::run;
+use crate::drive::run;
 use std::sync::Arc;
 use thinkgate::wire::think::{
     Filter, Format, Framing, Out, Policy, Profile, ProfileDef, ProfileError, ReasoningFields, Spec, Start,

@@ -1,11 +1,12 @@
 //! Every case of the corpus, in every cut.
 
+use crate::drive::run;
 use crate::oracle::{self, Units};
 use serde_json::Value;
 use std::path::PathBuf;
 use std::sync::Arc;
 use thinkgate::wire::think::{
-    Anchor, Filter, Format, Framing, Out, Policy, Profile, ProfileDef, Spec, Start, Stats, may_need_edit, whole,
+    Anchor, Format, Framing, Out, Policy, Profile, ProfileDef, Spec, Start, may_need_edit, whole,
 };
 
 pub struct Case {
@@ -90,18 +91,6 @@ pub fn cases() -> Vec<Case> {
             }
         })
         .collect()
-}
-
-/// Everything that comes out for these reads.
-pub fn run<'r>(spec: &Spec, reads: impl IntoIterator<Item = &'r [u8]>) -> (Vec<u8>, Stats) {
-    let (mut filter, mut out, mut written) = (Filter::new(spec), Out::new(), vec![]);
-    for read in reads {
-        filter.feed(read, &mut out);
-        out.copy_to(read, &mut written);
-    }
-    filter.finish(&mut out);
-    out.copy_to(b"", &mut written);
-    (written, filter.stats())
 }
 
 fn events(raw: &[u8], format: &str) -> usize {

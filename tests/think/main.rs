@@ -4,6 +4,7 @@
 
 mod cases;
 mod corpus;
+mod drive;
 mod generate;
 mod oracle;
 mod properties;

@@ -1,6 +1,6 @@
 //! What must hold for every stream, tried on generated ones. A failure names the seed.
 
-use crate::corpus::run;
+use crate::drive::run;
 use crate::generate::{Source, Stream, stream};
 use crate::oracle::{self, Json, Kind, Splitter, Text, Units};
 use std::collections::BTreeMap;

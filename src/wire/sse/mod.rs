@@ -9,35 +9,9 @@ pub use event::{Fields, fields};
 pub(crate) use event::{fields_of_line, only_values};
 
 use crate::base::bounds::EVENT_BYTES_MAX;
+use crate::wire::frame::{Carry, Frame, Place};
 use crate::wire::json::scan::Span;
 use memchr::memchr2;
-
-/// Where the bytes of a frame are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
-    /// In the slice passed to [`Framer::next`].
-    Input(Span),
-    /// In [`Framer::carried`], until the next call.
-    Carried,
-}
-
-/// The next piece of the stream. All bytes of the input come out in frames, comments before the event they stand in,
-/// except a byte order mark at the very start.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Frame {
-    /// A comment line, or as much of it as has come.
-    Comment(Span),
-    /// An empty line outside of an event.
-    Blank(Span),
-    /// An event with all its lines and the empty line that ends it.
-    Event(Place),
-    /// The LF of a CR LF whose CR ended the last frame.
-    Trailer(Span),
-    /// A part of an event that is larger than [`EVENT_BYTES_MAX`]; true for the first part.
-    Oversize(Place, bool),
-    /// The body is no event stream but JSON; this and everything that follows.
-    Foreign(Span),
-}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum At {
@@ -83,11 +57,9 @@ pub struct Framer {
     in_event: bool,
     /// No line of an event has been seen yet: a JSON body may come instead.
     fresh: bool,
-    /// `carry` was handed out and is to be cleared.
-    handed_out: bool,
     /// Lines of the current event, or the last one; more than two are not counted.
     lines: u8,
-    carry: Vec<u8>,
+    carry: Carry,
 }
 
 impl Default for Framer {
@@ -101,32 +73,12 @@ const BOM: &[u8] = b"\xef\xbb\xbf";
 impl Framer {
     #[must_use]
     pub const fn new() -> Self {
-        Self {
-            at: At::Beginning,
-            cr: Cr::No,
-            in_event: false,
-            fresh: true,
-            handed_out: false,
-            lines: 0,
-            carry: Vec::new(),
-        }
+        Self { at: At::Beginning, cr: Cr::No, in_event: false, fresh: true, lines: 0, carry: Carry::new() }
     }
 
-    /// The bytes of a carried frame; after the last frame of the input, what has come of an event that is not whole.
     #[must_use]
-    pub fn carried(&self) -> &[u8] {
-        &self.carry
-    }
-
-    /// Take the carried bytes out, to have them while the framer is borrowed elsewhere; give them back with
-    /// [`Framer::give_back`] to keep the memory.
-    #[must_use]
-    pub fn take_carried(&mut self) -> Vec<u8> {
-        std::mem::take(&mut self.carry)
-    }
-
-    pub fn give_back(&mut self, carry: Vec<u8>) {
-        self.carry = carry;
+    pub fn carry(&mut self) -> &mut Carry {
+        &mut self.carry
     }
 
     /// Is the output at the beginning of a line of an event stream, so that a comment may be written now?
@@ -159,14 +111,10 @@ impl Framer {
     /// The next frame of `input` from `*from` on; `None` when all of it is used up. Call it until then.
     #[inline]
     pub fn next(&mut self, input: &[u8], from: &mut usize) -> Option<Frame> {
-        if self.handed_out {
-            self.handed_out = false;
-            self.carry.clear();
-        }
         let mut start = *from;
         let frame = self.step(input, &mut start, from);
         if frame.is_none() && self.in_event && start < input.len() {
-            self.carry.extend_from_slice(&input[start..]);
+            self.carry.add(&input[start..]);
         }
         frame
     }
@@ -210,7 +158,7 @@ impl Framer {
             *start = *from;
             return None;
         }
-        self.carry.push(byte);
+        self.carry.add(&[byte]);
         *from += 1;
         *start = *from;
         if self.carry.len() == BOM.len() {
@@ -231,11 +179,11 @@ impl Framer {
                     return Some(Frame::Blank(Span::new(end - 1, end)));
                 }
                 self.in_event = false;
-                Some(Frame::Event(self.place(input, *start, end)))
+                Some(Frame::Event(self.carry.complete(input, *start, end)))
             }
             b':' => {
                 if self.in_event {
-                    self.carry.extend_from_slice(&input[*start..*from]);
+                    self.carry.add(&input[*start..*from]);
                 }
                 self.at = At::Comment;
                 None
@@ -282,16 +230,7 @@ impl Framer {
             self.at = At::Oversize;
         }
         self.in_event = false;
-        Frame::Oversize(self.place(input, start, end), true)
-    }
-
-    fn place(&mut self, input: &[u8], start: usize, end: usize) -> Place {
-        if self.carry.is_empty() {
-            return Place::Input(Span::new(start, end));
-        }
-        self.carry.extend_from_slice(&input[start..end]);
-        self.handed_out = true;
-        Place::Carried
+        Frame::Oversize(self.carry.complete(input, start, end), true)
     }
 
     fn comment(&mut self, input: &[u8], from: &mut usize) -> Frame {

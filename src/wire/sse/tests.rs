@@ -6,9 +6,9 @@ fn frames(reads: &[&[u8]]) -> Vec<(&'static str, Vec<u8>)> {
     for read in reads {
         let mut from = 0;
         while let Some(frame) = framer.next(read, &mut from) {
-            let bytes = |place| match place {
+            let mut bytes = |place| match place {
                 Place::Input(span) => span.of(read).to_vec(),
-                Place::Carried => framer.carried().to_vec(),
+                Place::Carried => framer.carry().take(),
             };
             let (kind, bytes) = match frame {
                 Frame::Comment(span) => ("comment", span.of(read).to_vec()),
@@ -29,7 +29,7 @@ fn frames(reads: &[&[u8]]) -> Vec<(&'static str, Vec<u8>)> {
             }
         }
     }
-    out.push(("rest", framer.carried().to_vec()));
+    out.push(("rest", framer.carry().take()));
     out
 }
 

@@ -271,14 +271,15 @@ fn a_refusal_for_another_reason_is_passed_on(io: Io) {
     }
 }
 
-fn who_wants_usage_joins_who_does_not(io: Io) {
+/// Streams `text`, and once the gate is open the end, with token counts.
+fn ending_later(text: &'static str, finish: &'static str) -> (Upstream, super::joins::Gate) {
     let gate = super::joins::Gate::default();
     let open = gate.clone();
     let upstream = Upstream::start(move |conn, _| {
         conn.send(stream_head("text/event-stream"));
-        conn.send(chunk(event(&json!({"content": "half"}), None)));
+        conn.send(chunk(event(&json!({"content": text}), None)));
         open.wait(1);
-        conn.send(chunk(event(&json!({}), Some("stop"))));
+        conn.send(chunk(event(&json!({}), Some(finish))));
         conn.send(chunk(
             "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":11,\"completion_tokens\":7,\"total_tokens\":18}}\n\n",
         ));
@@ -286,6 +287,11 @@ fn who_wants_usage_joins_who_does_not(io: Io) {
         conn.send(b"0\r\n\r\n");
         After::Keep
     });
+    (upstream, gate)
+}
+
+fn who_wants_usage_joins_who_does_not(io: Io) {
+    let (upstream, gate) = ending_later("half", "stop");
     let gateway = cached(io, &upstream).start();
     let mut first = begin(&gateway, CHAT, &question("q", true));
     upstream.wait_for_requests(1);
@@ -299,20 +305,7 @@ fn who_wants_usage_joins_who_does_not(io: Io) {
 }
 
 fn what_reached_a_limit_is_told_to_all_and_not_kept(io: Io) {
-    let gate = super::joins::Gate::default();
-    let open = gate.clone();
-    let upstream = Upstream::start(move |conn, _| {
-        conn.send(stream_head("text/event-stream"));
-        conn.send(chunk(event(&json!({"content": "as far as it"}), None)));
-        open.wait(1);
-        conn.send(chunk(event(&json!({}), Some("length"))));
-        conn.send(chunk(
-            "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":11,\"completion_tokens\":7,\"total_tokens\":18}}\n\n",
-        ));
-        conn.send(chunk("data: [DONE]\n\n"));
-        conn.send(b"0\r\n\r\n");
-        After::Keep
-    });
+    let (upstream, gate) = ending_later("as far as it", "length");
     let gateway = cached(io, &upstream).start();
     let mut clients: Vec<_> = FORMS
         .into_iter()

@@ -1,13 +1,15 @@
 //! The framings of a body behind one face.
 
-use crate::wire::ndjson;
-use crate::wire::sse::{self, Frame};
+use crate::wire::{
+    frame::{Carry, Frame},
+    ndjson, sse,
+};
 
 #[derive(Debug)]
 pub(super) enum Framer {
     Sse(sse::Framer),
     Ndjson(ndjson::Framer),
-    Json(Vec<u8>),
+    Json(Carry),
 }
 
 impl Framer {
@@ -34,19 +36,11 @@ impl Framer {
         }
     }
 
-    pub(super) fn take_carried(&mut self) -> Vec<u8> {
+    pub(super) fn carry(&mut self) -> &mut Carry {
         match self {
-            Self::Sse(framer) => framer.take_carried(),
-            Self::Ndjson(framer) => framer.take_carried(),
-            Self::Json(body) => std::mem::take(body),
-        }
-    }
-
-    pub(super) fn give_back(&mut self, carry: Vec<u8>) {
-        match self {
-            Self::Sse(framer) => framer.give_back(carry),
-            Self::Ndjson(framer) => framer.give_back(carry),
-            Self::Json(body) => *body = carry,
+            Self::Sse(framer) => framer.carry(),
+            Self::Ndjson(framer) => framer.carry(),
+            Self::Json(body) => body,
         }
     }
 }

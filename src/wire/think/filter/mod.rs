@@ -19,9 +19,10 @@ use super::splitter::More;
 use super::template::Template;
 use super::{Format, Framing, Policy, Profile, ReasoningFields, Spec, StartOverride, Stats};
 use crate::base::bounds::WHOLE_BODY_BYTES_MAX;
+use crate::wire::frame::{Carry, Frame, Place};
 use crate::wire::json::scan::Span;
 use crate::wire::ndjson;
-use crate::wire::sse::{self, Frame, Place};
+use crate::wire::sse;
 
 pub(crate) use self::lanes::starting;
 
@@ -65,7 +66,7 @@ impl Filter {
             framer: match spec.framing {
                 Framing::Sse => Framer::Sse(sse::Framer::new()),
                 Framing::Ndjson => Framer::Ndjson(ndjson::Framer::new()),
-                Framing::Json => Framer::Json(Vec::new()),
+                Framing::Json => Framer::Json(Carry::new()),
             },
             profile: Arc::clone(&spec.profile),
             lanes: Lanes::default(),
@@ -107,9 +108,9 @@ impl Filter {
             return;
         }
         if let Framer::Json(body) = &mut self.framer {
-            body.extend_from_slice(input);
+            body.add(input);
             if body.len() > WHOLE_BODY_BYTES_MAX {
-                out.sink.push(&std::mem::take(body));
+                out.sink.push(&body.take());
                 self.stats.over_cap += 1;
                 self.bypass = true;
             }
@@ -135,7 +136,7 @@ impl Filter {
         if self.bypass {
             return;
         }
-        let tail = self.framer.take_carried();
+        let tail = self.framer.carry().take();
         if let Framer::Json(_) = self.framer {
             self.whole_body(&tail, None, out);
             return;
@@ -204,9 +205,9 @@ impl Filter {
     }
 
     fn with_carried(&mut self, work: impl FnOnce(&mut Self, Source)) {
-        let carried = self.framer.take_carried();
+        let carried = self.framer.carry().take();
         work(self, Source { bytes: &carried, input_at: None });
-        self.framer.give_back(carried);
+        self.framer.carry().give_back(carried);
     }
 
     fn forward(&mut self, span: Span, out: &mut Out) {
