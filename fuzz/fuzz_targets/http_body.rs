@@ -29,7 +29,7 @@ fn read(text: &[u8], step: usize) -> Result<(Vec<u8>, usize, bool), Kind> {
     let (mut payload, mut consumed) = (Vec::new(), 0);
     for piece in text.chunks(step) {
         let mut buf = piece.to_vec();
-        let decoded = decoder.decode_in_place(&mut buf)?;
+        let decoded = decoder.decode_in_place(&mut buf).map_err(|refusal| refusal.kind)?;
         payload.extend_from_slice(&buf[..decoded.payload]);
         consumed += decoded.consumed;
         if decoded.done {

@@ -13,9 +13,9 @@ use crate::{
     base::error::Kind,
     policy::snapshot::Snapshot,
     wire::{
-        dialect::{Dialect, Endpoint, Route, UpstreamPath, route},
+        dialect::{Dialect, Endpoint, Route, UpstreamPath, dialect_of, route},
         http::{
-            BodyDecoder, Method, RequestHead,
+            BodyDecoder, Method, Refusal, RequestHead,
             request::{self, Progress},
             slots,
             write::{Credential, UpstreamLine, upstream_request},
@@ -36,6 +36,8 @@ pub enum Admitted {
     Refused(Kind, Dialect, &'static str),
 }
 
+const NO_PATH: &str = "The path holds a dot segment, a backslash, or an escape that servers read differently.";
+
 /// Reads the next head from what has arrived.
 pub fn admit(down: &mut Downstream<'_>, progress: &mut Progress) -> Admitted {
     let core = down.core;
@@ -43,17 +45,18 @@ pub fn admit(down: &mut Downstream<'_>, progress: &mut Progress) -> Admitted {
     let head = match request::parse_growing(down.input.bytes(), progress, &mut slots) {
         Ok(None) => return Admitted::Partial,
         Ok(Some(head)) => head,
-        Err(kind) => return Admitted::Refused(kind, Dialect::OpenAi, ""),
+        Err(Refusal { kind, rule }) => return Admitted::Refused(kind, dialect_of(down.input.bytes()), rule),
     };
     #[cfg(debug_assertions)]
     super::faults::provoke(core, head.path);
     // Some servers read `post` as POST: it would pass what POST is looked at for.
     if head.method == Method::Other && is_misspelled(head.method_text) {
-        return Admitted::Refused(Kind::BadRequest, Dialect::OpenAi, "Methods are written in capitals.");
+        let dialect = dialect_of(down.input.bytes());
+        return Admitted::Refused(Kind::BadRequest, dialect, "Methods are written in capitals.");
     }
     let route = match route(head.method, head.path) {
         Ok(route) => route,
-        Err(kind) => return Admitted::Refused(kind, Dialect::OpenAi, ""),
+        Err(kind) => return Admitted::Refused(kind, dialect_of(down.input.bytes()), NO_PATH),
     };
     let snapshot = core.snapshot();
     let exchange = match open(core, &head, down.input.bytes().len(), &route, snapshot) {

@@ -17,7 +17,7 @@ use super::{
 use crate::{
     base::{error::Kind, metric::Metric},
     wire::{
-        dialect::{Dialect, Endpoint},
+        dialect::{Dialect, Endpoint, dialect_of},
         http::request::Progress,
     },
 };
@@ -112,7 +112,7 @@ async fn next_request(down: &mut Downstream<'_>, first: bool) -> Option<Next> {
         match arrived {
             Ok(()) => {}
             Err(super::downstream::Interrupt::Due) if begun => {
-                return Some(Next::Refused(Kind::RequestTimeout, Dialect::OpenAi, ""));
+                return Some(Next::Refused(Kind::RequestTimeout, dialect_of(down.input.bytes()), ""));
             }
             Err(_) => return None,
         }

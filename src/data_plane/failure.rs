@@ -1,7 +1,7 @@
 //! Why an exchange ended without a whole answer.
 
 use super::downstream::{Gone, Interrupt};
-use crate::base::error::Kind;
+use crate::{base::error::Kind, wire::http::Refusal};
 
 /// The kind decides status, retry and what a client reads; the detail is for people, names no secret and is written
 /// only when something has failed.
@@ -36,6 +36,12 @@ impl Failure {
 impl From<Kind> for Failure {
     fn from(kind: Kind) -> Self {
         Self::of(kind)
+    }
+}
+
+impl From<Refusal> for Failure {
+    fn from(Refusal { kind, rule }: Refusal) -> Self {
+        Self::with(kind, rule)
     }
 }
 

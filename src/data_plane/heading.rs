@@ -62,8 +62,7 @@ impl Heading {
         let (mut reply, start) = loop {
             out.write.clear();
             let mut slots = slots();
-            let parsed = response::parse(&data[at..], exchange.method, &mut slots)
-                .map_err(|kind| Failure::with(kind, "its head is not valid HTTP"))?;
+            let parsed = response::parse(&data[at..], exchange.method, &mut slots)?;
             match parsed {
                 None => {
                     let rest = data[at..].to_vec();

@@ -186,9 +186,9 @@ impl Reply {
         }
         let decoded = match self.decoder.decode_in_place(data) {
             Ok(decoded) => decoded,
-            Err(kind) => {
+            Err(refusal) => {
                 self.reusable = false;
-                return Err(Failure::with(kind, "its body is not framed as announced"));
+                return Err(refusal.into());
             }
         };
         // Bytes after the end answer no question of ours.

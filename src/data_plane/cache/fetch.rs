@@ -327,8 +327,7 @@ impl Answer {
     fn head(&mut self, core: &Core, leader: &Leader) -> Result<Option<usize>, Failure> {
         loop {
             let mut slots = slots();
-            let parsed = response::parse(&self.partial, Method::Post, &mut slots)
-                .map_err(|kind| Failure::with(kind, "its head is not valid HTTP"))?;
+            let parsed = response::parse(&self.partial, Method::Post, &mut slots)?;
             let Some(head) = parsed else { return Ok(None) };
             let end = head.len;
             if self.asks_counts && counts::is_refusal(head.status) {
@@ -355,9 +354,7 @@ impl Answer {
             self.reusable &= bytes.is_empty();
             return Ok(Some(self.announced));
         }
-        let decoded = decoder
-            .decode_in_place(bytes)
-            .map_err(|kind| Failure::with(kind, "its body is not framed as announced"))?;
+        let decoded = decoder.decode_in_place(bytes)?;
         self.reusable &= decoded.consumed == bytes.len();
         leader.publish(&core.bells, &bytes[..decoded.payload]);
         if leader.flight.published() > FLIGHT_LOG_BYTES_MAX {

@@ -6,7 +6,7 @@ pub mod local;
 pub mod route;
 
 pub use endpoint::{Dialect, Endpoint};
-pub use route::{Route, UpstreamPath, route};
+pub use route::{Route, UpstreamPath, dialect_of, route};
 
 #[cfg(test)]
 mod tests;

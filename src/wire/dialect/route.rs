@@ -48,6 +48,21 @@ impl<'b> UpstreamPath<'b> {
     }
 }
 
+/// Whose errors are understood by the sender of a request that could not be read: judged by what stands where its path
+/// should.
+#[must_use]
+pub fn dialect_of(head: &[u8]) -> Dialect {
+    let mut words = head.trim_ascii_start().split(|byte| matches!(byte, b' ' | b'\r' | b'\n'));
+    let target = words.nth(1).unwrap_or_default();
+    let path = target.split(|byte| *byte == b'?').next().unwrap_or_default();
+    let path = std::str::from_utf8(path).ok().filter(|path| path.starts_with('/')).unwrap_or("/");
+    match route(Method::Post, path) {
+        Ok(route) => route.dialect,
+        Err(_) if path.starts_with("/api/") => Dialect::Ollama,
+        Err(_) => Dialect::OpenAi,
+    }
+}
+
 /// Finds the endpoint of a raw path (no query). Allocates nothing.
 ///
 /// # Errors

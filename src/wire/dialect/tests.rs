@@ -1,6 +1,6 @@
 //! Every spelling of a path, and what it is taken for.
 
-use super::{Dialect, Endpoint, Route, UpstreamPath, route};
+use super::{Dialect, Endpoint, Route, UpstreamPath, dialect_of, route};
 use crate::base::error::Kind;
 use crate::wire::http::Method;
 use proptest::prelude::*;
@@ -182,6 +182,24 @@ fn what_upstreams_resolve_differently_is_refused() {
     ] {
         assert_eq!(route(Method::Post, path).err(), Some(Kind::BadRequest), "{path}");
         assert_eq!(route(Method::Get, path).err(), Some(Kind::BadRequest), "{path}");
+    }
+}
+
+#[test]
+fn who_is_told_of_a_head_that_cannot_be_read() {
+    for (head, dialect) in [
+        ("POST /api/chat HTTP/1.1\r\nContent-Length: +1\r\n\r\n", Dialect::Ollama),
+        ("POST /v1/messages?beta=true HTTP/1.1\n\n", Dialect::Anthropic),
+        ("\r\n\r\nPOST /v1/api/chat", Dialect::Ollama),
+        ("POST /api/%zz HTTP/1.1\r\n", Dialect::Ollama),
+        ("POST /v1/../api/chat HTTP/1.1\r\n", Dialect::OpenAi),
+        ("post /v1/chat/completions HTTP/1.1\r\n", Dialect::OpenAi),
+        ("\u{0}\u{ff}", Dialect::OpenAi),
+        ("", Dialect::OpenAi),
+        ("POST", Dialect::OpenAi),
+        ("POST api/chat", Dialect::OpenAi),
+    ] {
+        assert_eq!(dialect_of(head.as_bytes()), dialect, "{head:?}");
     }
 }
 

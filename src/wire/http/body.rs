@@ -2,6 +2,7 @@
 
 use super::field::Known;
 use super::framing::{Framing, is_token};
+use super::refusal::Refusal;
 use crate::base::bounds::{CHUNK_EXTENSION_BYTES_MAX, CHUNK_LINE_BYTES_MAX, TRAILER_BYTES_MAX};
 use crate::base::error::{Kind, Side};
 
@@ -74,6 +75,8 @@ pub struct BodyDecoder {
     line_start: usize,
 }
 
+const UNCOUNTABLE: &str = "The chunks together are larger than can be counted.";
+
 /// One step: what the bytes up to `at` were.
 enum Step {
     /// Bytes of body.
@@ -136,7 +139,7 @@ impl BodyDecoder {
     ///
     /// # Errors
     /// The framing is broken: nothing of the connection can be trusted any more.
-    pub fn decode_in_place(&mut self, buf: &mut [u8]) -> Result<Decoded, Kind> {
+    pub fn decode_in_place(&mut self, buf: &mut [u8]) -> Result<Decoded, Refusal> {
         let (mut at, mut payload) = (0, 0);
         loop {
             match self.step(buf, at)? {
@@ -174,15 +177,15 @@ impl BodyDecoder {
         }
     }
 
-    const fn fault(&self) -> Kind {
+    const fn fault(&self, rule: &'static str) -> Refusal {
         match self.side {
-            Side::Downstream => Kind::BadRequest,
-            _ => Kind::UpstreamInvalid,
+            Side::Downstream => Refusal::request(rule),
+            _ => Refusal::answer(rule),
         }
     }
 
     /// Runs from `at` to the end of the next piece of body, of the message or of the buffer.
-    fn step(&mut self, buf: &[u8], mut at: usize) -> Result<Step, Kind> {
+    fn step(&mut self, buf: &[u8], mut at: usize) -> Result<Step, Refusal> {
         while self.state != State::Done {
             let rest = buf.len() - at;
             let Some(&byte) = buf.get(at) else { return Ok(Step::Hungry) };
@@ -205,7 +208,7 @@ impl BodyDecoder {
                         && let Some((size, len)) = plain_size(rest)
                     {
                         self.line = 0;
-                        self.payload.checked_add(size).ok_or(self.fault())?;
+                        self.payload.checked_add(size).ok_or(self.fault(UNCOUNTABLE))?;
                         self.state = State::Data { left: size };
                         at += len;
                     } else {
@@ -216,14 +219,14 @@ impl BodyDecoder {
                 }
             };
             self.state = next;
-            self.payload = self.payload.checked_add(take as u64).ok_or(self.fault())?;
+            self.payload = self.payload.checked_add(take as u64).ok_or(self.fault(UNCOUNTABLE))?;
             return Ok(Step::Data { from: at, to: at + take });
         }
         Ok(Step::Done { at })
     }
 
     /// One byte of chunk framing. Every pair that is not listed is a fault.
-    fn framing_byte(&mut self, byte: u8) -> Result<State, Kind> {
+    fn framing_byte(&mut self, byte: u8) -> Result<State, Refusal> {
         let next = match (self.state, byte) {
             (State::Size { digits, size }, b'0'..=b'9' | b'a'..=b'f' | b'A'..=b'F') if digits < 16 => {
                 State::Size { digits: digits + 1, size: size << 4 | hex(byte) }
@@ -248,23 +251,31 @@ impl BodyDecoder {
             (State::TrailerValue, b'\t' | b' '..=b'~' | 0x80..) => self.trailer(byte, State::TrailerValue)?,
             (State::TrailerValue, b'\r') => self.trailer(byte, State::TrailerLf)?,
             (State::TrailerLf, b'\n') => self.trailer_ends()?,
-            _ => return Err(self.fault()),
+            (State::DataCr | State::DataLf, _) => return Err(self.fault("A chunk is longer than its size says.")),
+            (State::TrailerStart | State::TrailerName | State::TrailerValue | State::TrailerLf | State::EndLf, _) => {
+                return Err(self.fault("A line after the last chunk is not a field."));
+            }
+            _ => return Err(self.fault("A chunk's size is not a hexadecimal number on a line of its own.")),
         };
         Ok(next)
     }
 
     /// The size line is about to end; all sizes together must stay countable.
-    fn sized(&mut self, size: u64) -> Result<State, Kind> {
+    fn sized(&mut self, size: u64) -> Result<State, Refusal> {
         self.line = 0;
-        self.payload.checked_add(size).map(|_| State::SizeLf { size }).ok_or(self.fault())
+        self.payload.checked_add(size).map(|_| State::SizeLf { size }).ok_or(self.fault(UNCOUNTABLE))
     }
 
     /// A byte of a chunk-size line that says nothing.
-    fn overhead(&mut self, next: State) -> Result<State, Kind> {
+    fn overhead(&mut self, next: State) -> Result<State, Refusal> {
         self.line += 1;
         self.overhead += 1;
         let fits = usize::from(self.line) + 16 <= CHUNK_LINE_BYTES_MAX;
-        if fits && self.overhead as usize <= CHUNK_EXTENSION_BYTES_MAX { Ok(next) } else { Err(self.fault()) }
+        if fits && self.overhead as usize <= CHUNK_EXTENSION_BYTES_MAX {
+            Ok(next)
+        } else {
+            Err(self.fault("Chunk extensions are too long."))
+        }
     }
 
     fn trailer_starts(&mut self, byte: u8) -> State {
@@ -274,14 +285,18 @@ impl BodyDecoder {
         State::TrailerName
     }
 
-    fn trailer(&mut self, byte: u8, next: State) -> Result<State, Kind> {
+    fn trailer(&mut self, byte: u8, next: State) -> Result<State, Refusal> {
         self.trailers.push(byte);
         self.trailer_bytes += 1;
-        if self.trailer_bytes as usize <= TRAILER_BYTES_MAX { Ok(next) } else { Err(self.fault()) }
+        if self.trailer_bytes as usize <= TRAILER_BYTES_MAX {
+            Ok(next)
+        } else {
+            Err(self.fault("The fields after the last chunk are too long."))
+        }
     }
 
     /// Keeps the line, or forgets it where it speaks of what only a head may speak of.
-    fn trailer_ends(&mut self) -> Result<State, Kind> {
+    fn trailer_ends(&mut self) -> Result<State, Refusal> {
         let next = self.trailer(b'\n', State::TrailerStart)?;
         let line = &self.trailers[self.line_start..];
         let colon = memchr::memchr(b':', line).unwrap_or(line.len());

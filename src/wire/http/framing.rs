@@ -1,6 +1,7 @@
 //! Where a body ends, and the two fields that say so.
 
 use super::Version;
+use super::refusal::{Malformed, Refusal};
 use crate::base::error::Kind;
 
 /// How a body is delimited.
@@ -37,33 +38,35 @@ enum Coding {
     Unknown,
 }
 
-/// The fields contradict themselves or each other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Malformed;
+const BOTH: &str = "There are both Content-Length and Transfer-Encoding.";
+const NOT_IN_1_0: &str = "HTTP/1.0 has no Transfer-Encoding.";
 
 impl FramingFields {
     pub fn content_length(&mut self, value: &[u8]) -> Result<(), Malformed> {
         if self.length.is_some() {
-            return Err(Malformed);
+            return Err(Malformed("Content-Length stands twice."));
         }
-        self.length = Some(digits(value).ok_or(Malformed)?);
+        self.length = Some(digits(value).ok_or(Malformed("Content-Length is not a plain number."))?);
         Ok(())
     }
 
     pub fn transfer_encoding(&mut self, value: &[u8]) -> Result<(), Malformed> {
         if self.coding.is_some() {
-            return Err(Malformed);
+            return Err(Malformed("Transfer-Encoding stands twice."));
         }
-        self.coding = Some(coding(value).ok_or(Malformed)?);
+        let broken = Malformed("Transfer-Encoding is no list of codings, or chunked is not the last of it.");
+        self.coding = Some(coding(value).ok_or(broken)?);
         Ok(())
     }
 
     /// A request's body. Without either field it has none (RFC 9112 §6.3, rule 7).
-    pub fn of_request(self, version: Version) -> Result<Framing, Kind> {
+    pub fn of_request(self, version: Version) -> Result<Framing, Refusal> {
         match (self.coding, self.length) {
-            (Some(_), Some(_)) => Err(Kind::BadRequest),
-            (Some(_), None) if version == Version::Http10 => Err(Kind::BadRequest),
-            (Some(Coding::Unknown), None) => Err(Kind::NotImplemented),
+            (Some(_), Some(_)) => Err(Refusal::request(BOTH)),
+            (Some(_), None) if version == Version::Http10 => Err(Refusal::request(NOT_IN_1_0)),
+            (Some(Coding::Unknown), None) => {
+                Err(Refusal { kind: Kind::NotImplemented, rule: "The only transfer coding served is chunked." })
+            }
             (Some(Coding::Chunked), None) => Ok(Framing::Chunked),
             (None, Some(length)) => Ok(Framing::Length(length)),
             (None, None) => Ok(Framing::None),
@@ -71,10 +74,12 @@ impl FramingFields {
     }
 
     /// An answer's body, where the status and the request allow one.
-    pub fn of_response(self, version: Version) -> Result<Framing, Kind> {
+    pub fn of_response(self, version: Version) -> Result<Framing, Refusal> {
         match (self.coding, self.length) {
             (Some(Coding::Chunked), None) if version == Version::Http11 => Ok(Framing::Chunked),
-            (Some(_), _) => Err(Kind::UpstreamInvalid),
+            (Some(_), Some(_)) => Err(Refusal::answer(BOTH)),
+            (Some(Coding::Unknown), None) => Err(Refusal::answer("Transfer-Encoding is not chunked.")),
+            (Some(Coding::Chunked), None) => Err(Refusal::answer(NOT_IN_1_0)),
             (None, Some(length)) => Ok(Framing::Length(length)),
             (None, None) => Ok(Framing::UntilClose),
         }

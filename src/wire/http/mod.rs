@@ -21,6 +21,7 @@ pub mod allow;
 pub mod body;
 pub mod field;
 mod framing;
+mod refusal;
 pub mod request;
 pub mod response;
 mod target;
@@ -33,6 +34,7 @@ pub use allow::AllowList;
 pub use body::{BodyDecoder, Decoded};
 pub use field::{Field, Fields, Known};
 pub use framing::Framing;
+pub use refusal::Refusal;
 pub use request::{Method, Progress, RequestHead};
 pub use response::{Media, ResponseHead};
 

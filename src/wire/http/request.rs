@@ -2,7 +2,8 @@
 //! refused here. The rules are listed in the module above.
 
 use super::field::{Field, Fields, Known, elements};
-use super::framing::{Framing, FramingFields, Malformed};
+use super::framing::{Framing, FramingFields};
+use super::refusal::{LINE_ENDS, Refusal, syntax};
 use super::target::{Target, host};
 use super::{LEADING_CRLF_MAX, Slots, Version};
 use crate::base::bounds::{HEAD_BYTES_MAX, REQUEST_ID_BYTES_MAX, REQUEST_LINE_BYTES_MAX};
@@ -101,7 +102,7 @@ pub struct Progress {
 /// # Errors
 /// The kind whose status is the answer; the connection is closed after it, since nobody knows where the next request
 /// would start. Limits are applied to a head that is not whole as well.
-pub fn parse<'s, 'b: 's>(buf: &'b [u8], slots: &'s mut Slots<'b>) -> Result<Option<RequestHead<'s>>, Kind> {
+pub fn parse<'s, 'b: 's>(buf: &'b [u8], slots: &'s mut Slots<'b>) -> Result<Option<RequestHead<'s>>, Refusal> {
     let Some(start) = skip_empty_lines(buf)? else { return Ok(None) };
     let mut request = httparse::Request::new(&mut []);
     match request.parse_with_uninit_headers(&buf[start..], slots) {
@@ -119,7 +120,7 @@ pub fn parse_growing<'s, 'b: 's>(
     buf: &'b [u8],
     progress: &mut Progress,
     slots: &'s mut Slots<'b>,
-) -> Result<Option<RequestHead<'s>>, Kind> {
+) -> Result<Option<RequestHead<'s>>, Refusal> {
     let ended = head_may_have_ended(buf, progress.searched);
     progress.searched = buf.len();
     if !ended && buf.len() < progress.parsed.saturating_mul(2) {
@@ -139,32 +140,33 @@ fn head_may_have_ended(buf: &[u8], searched: usize) -> bool {
 }
 
 /// Where the request line starts; `None` while only empty lines (or nothing) came.
-fn skip_empty_lines(buf: &[u8]) -> Result<Option<usize>, Kind> {
+fn skip_empty_lines(buf: &[u8]) -> Result<Option<usize>, Refusal> {
     let mut start = 0;
     loop {
         match &buf[start..] {
             [] | [b'\r'] => return Ok(None),
             [b'\r', b'\n', ..] if start < 2 * LEADING_CRLF_MAX => start += 2,
-            [b'\r' | b'\n', ..] => return Err(Kind::BadRequest),
+            [b'\r', b'\n', ..] => return Err(Refusal::request("There are too many empty lines before the request.")),
+            [b'\r' | b'\n', ..] => return Err(Refusal::request(LINE_ENDS)),
             _ => return Ok(Some(start)),
         }
     }
 }
 
 /// Limits on a head that is not whole.
-fn within_limits(head: &[u8]) -> Result<(), Kind> {
+fn within_limits(head: &[u8]) -> Result<(), Refusal> {
     let line = &head[..head.len().min(REQUEST_LINE_BYTES_MAX + 2)];
     if line.len() > REQUEST_LINE_BYTES_MAX + 1 && memchr::memchr(b'\n', line).is_none() {
-        return Err(Kind::TargetTooLong);
+        return Err(Kind::TargetTooLong.into());
     }
-    if head.len() >= HEAD_BYTES_MAX { Err(Kind::HeadTooLarge) } else { Ok(()) }
+    if head.len() >= HEAD_BYTES_MAX { Err(Kind::HeadTooLarge.into()) } else { Ok(()) }
 }
 
-fn refusal(error: httparse::Error, head: &[u8]) -> Kind {
+fn refusal(error: httparse::Error, head: &[u8]) -> Refusal {
     match error {
-        httparse::Error::TooManyHeaders => Kind::HeadTooLarge,
-        httparse::Error::Version if names_other_version(head) => Kind::VersionNotSupported,
-        _ => Kind::BadRequest,
+        httparse::Error::TooManyHeaders => Refusal { kind: Kind::HeadTooLarge, rule: syntax(error) },
+        httparse::Error::Version if names_other_version(head) => Kind::VersionNotSupported.into(),
+        _ => Refusal::request(syntax(error)),
     }
 }
 
@@ -180,15 +182,15 @@ fn complete<'s, 'b: 's>(
     buf: &'b [u8],
     start: usize,
     len: usize,
-) -> Result<RequestHead<'s>, Kind> {
+) -> Result<RequestHead<'s>, Refusal> {
     let fields: &'s [Field<'s>] = request.headers;
     let head = &buf[start..start + len];
-    let line = crlf_lines(head, fields).ok_or(Kind::BadRequest)?;
+    let line = crlf_lines(head, fields).ok_or(Refusal::request(LINE_ENDS))?;
     if line > REQUEST_LINE_BYTES_MAX {
-        return Err(Kind::TargetTooLong);
+        return Err(Kind::TargetTooLong.into());
     }
     if len > HEAD_BYTES_MAX {
-        return Err(Kind::HeadTooLarge);
+        return Err(Kind::HeadTooLarge.into());
     }
     let method_text = request.method.ok_or(Kind::BadRequest)?;
     let method = Method::of(method_text);
@@ -257,28 +259,32 @@ struct Seen<'b> {
     keys: [Option<&'b [u8]>; 3],
 }
 
+const NO_HOST: Refusal = Refusal::request("Host is not a name or an address with an optional port.");
+
 /// The one pass over the fields.
-fn walk<'b>(head: &mut RequestHead<'b>, fields: &'b [Field<'b>]) -> Result<(), Kind> {
+fn walk<'b>(head: &mut RequestHead<'b>, fields: &'b [Field<'b>]) -> Result<(), Refusal> {
     let mut seen = Seen::default();
     for field in fields {
         let value = field.value;
         match Known::of(field.name) {
             Known::Other => {}
-            Known::Host => once(&mut seen.host, host(value).ok_or(Kind::BadRequest)?)?,
+            Known::Host => once(&mut seen.host, host(value).ok_or(NO_HOST)?, "Host stands twice.")?,
             Known::ContentLength => seen.framing.content_length(value)?,
             Known::TransferEncoding => seen.framing.transfer_encoding(value)?,
             Known::Connection => head.has_connection_fields |= seen.connection(value),
-            Known::Expect if !value.eq_ignore_ascii_case(b"100-continue") => return Err(Kind::ExpectationFailed),
+            Known::Expect if !value.eq_ignore_ascii_case(b"100-continue") => {
+                return Err(Kind::ExpectationFailed.into());
+            }
             Known::Expect => head.expects_continue = head.version == Version::Http11,
-            Known::Authorization => once(&mut head.authorization, value)?,
-            Known::XApiKey => once(&mut seen.keys[0], value)?,
-            Known::ApiKey => once(&mut seen.keys[1], value)?,
-            Known::XGoogApiKey => once(&mut seen.keys[2], value)?,
+            Known::Authorization => once(&mut head.authorization, value, "Authorization stands twice.")?,
+            Known::XApiKey => once(&mut seen.keys[0], value, "X-Api-Key stands twice.")?,
+            Known::ApiKey => once(&mut seen.keys[1], value, "Api-Key stands twice.")?,
+            Known::XGoogApiKey => once(&mut seen.keys[2], value, "X-Goog-Api-Key stands twice.")?,
             known => note(head, known, value),
         }
     }
     if seen.host.is_none() && head.version == Version::Http11 {
-        return Err(Kind::BadRequest);
+        return Err(Refusal::request("Host is missing."));
     }
     head.authority = seen.host.unwrap_or_default();
     head.framing = seen.framing.of_request(head.version)?;
@@ -352,16 +358,10 @@ fn max_age(element: &[u8]) -> Option<u64> {
 }
 
 /// A field that must not come twice.
-fn once<T>(place: &mut Option<T>, value: T) -> Result<(), Kind> {
+fn once<T>(place: &mut Option<T>, value: T, rule: &'static str) -> Result<(), Refusal> {
     match place.replace(value) {
         None => Ok(()),
-        Some(_) => Err(Kind::BadRequest),
-    }
-}
-
-impl From<Malformed> for Kind {
-    fn from(_: Malformed) -> Self {
-        Self::BadRequest
+        Some(_) => Err(Refusal::request(rule)),
     }
 }
 

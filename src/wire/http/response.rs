@@ -2,10 +2,10 @@
 
 use super::field::{Field, Fields, Known, elements};
 use super::framing::{Framing, FramingFields, digits};
+use super::refusal::{LINE_ENDS, Malformed, Refusal, syntax};
 use super::request::{Method, crlf_lines};
 use super::{Slots, Version};
 use crate::base::bounds::HEAD_BYTES_MAX;
-use crate::base::error::Kind;
 
 /// What the body is, as far as the path cares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -107,16 +107,17 @@ pub fn parse<'s, 'b: 's>(
     buf: &'b [u8],
     request: Method,
     slots: &'s mut Slots<'b>,
-) -> Result<Option<ResponseHead<'s>>, Kind> {
+) -> Result<Option<ResponseHead<'s>>, Refusal> {
     if matches!(buf.first(), Some(b'\r' | b'\n')) {
-        return Err(Kind::UpstreamInvalid);
+        return Err(Refusal::answer("It begins with an empty line."));
     }
     let mut response = httparse::Response::new(&mut []);
     let config = httparse::ParserConfig::default();
     match config.parse_response_with_uninit_headers(&mut response, buf, slots) {
         Ok(httparse::Status::Complete(len)) if len <= HEAD_BYTES_MAX => complete(response, buf, request, len).map(Some),
         Ok(httparse::Status::Partial) if buf.len() < HEAD_BYTES_MAX => Ok(None),
-        _ => Err(Kind::UpstreamInvalid),
+        Ok(_) => Err(Refusal::answer("Its head is too large.")),
+        Err(error) => Err(Refusal::answer(syntax(error))),
     }
 }
 
@@ -125,10 +126,11 @@ fn complete<'s, 'b: 's>(
     buf: &'b [u8],
     request: Method,
     len: usize,
-) -> Result<ResponseHead<'s>, Kind> {
+) -> Result<ResponseHead<'s>, Refusal> {
     let fields: &'s [Field<'s>] = response.headers;
-    crlf_lines(&buf[..len], fields).ok_or(Kind::UpstreamInvalid)?;
-    let status = response.code.filter(|code| (100..600).contains(code) && *code != 101).ok_or(Kind::UpstreamInvalid)?;
+    crlf_lines(&buf[..len], fields).ok_or(Refusal::answer(LINE_ENDS))?;
+    let status = response.code.filter(|code| (100..600).contains(code) && *code != 101);
+    let status = status.ok_or(Refusal::answer("Its status is none that could have been expected."))?;
     let mut head = ResponseHead {
         status,
         reason: response.reason.unwrap_or_default(),
@@ -150,14 +152,14 @@ fn complete<'s, 'b: 's>(
 }
 
 /// The one pass over the fields.
-fn walk<'b>(head: &mut ResponseHead<'b>, fields: &'b [Field<'b>], request: Method) -> Result<(), Kind> {
+fn walk<'b>(head: &mut ResponseHead<'b>, fields: &'b [Field<'b>], request: Method) -> Result<(), Refusal> {
     let mut framing = FramingFields::default();
     let (mut close, mut keep_alive) = (false, false);
     for field in fields {
         let value = field.value;
         match Known::of(field.name) {
-            Known::ContentLength => framing.content_length(value).map_err(|_| Kind::UpstreamInvalid)?,
-            Known::TransferEncoding => framing.transfer_encoding(value).map_err(|_| Kind::UpstreamInvalid)?,
+            Known::ContentLength => framing.content_length(value).map_err(Malformed::in_answer)?,
+            Known::TransferEncoding => framing.transfer_encoding(value).map_err(Malformed::in_answer)?,
             Known::Connection => {
                 for element in elements(value) {
                     let is = |name: &[u8]| element.eq_ignore_ascii_case(name);
@@ -183,7 +185,7 @@ fn walk<'b>(head: &mut ResponseHead<'b>, fields: &'b [Field<'b>], request: Metho
 
 /// RFC 9112 §6.3. A body where none may be is not read, and since the upstream may send one all the same, such a
 /// connection is not used again.
-fn settle_framing(head: &mut ResponseHead<'_>, fields: FramingFields, request: Method) -> Result<(), Kind> {
+fn settle_framing(head: &mut ResponseHead<'_>, fields: FramingFields, request: Method) -> Result<(), Refusal> {
     let framing = fields.of_response(head.version)?;
     let bodiless = head.status < 200 || head.status == 204;
     if bodiless && (fields.has_coding() || fields.length.is_some_and(|length| length > 0)) {

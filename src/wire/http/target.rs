@@ -1,6 +1,7 @@
 //! The request target and the host, in the forms that every reader takes alike (RFC 9112 §3.2).
 
 use super::framing::digits;
+use super::refusal::Refusal;
 use crate::base::bounds::HOST_BYTES_MAX;
 use crate::base::error::Kind;
 
@@ -39,17 +40,17 @@ pub(super) struct Target<'b> {
 }
 
 impl<'b> Target<'b> {
-    pub fn of(method: &str, text: &'b str) -> Result<Self, Kind> {
+    pub fn of(method: &str, text: &'b str) -> Result<Self, Refusal> {
         if method == "CONNECT" || method == "TRACE" {
-            return Err(Kind::MethodNotAllowed);
+            return Err(Kind::MethodNotAllowed.into());
         }
         // httparse lets visible ASCII pass and, besides, any UTF-8.
         if !text.is_ascii() || memchr::memchr(b'#', text.as_bytes()).is_some() {
-            return Err(Kind::BadRequest);
+            return Err(Refusal::request("The target holds characters other than visible ASCII, or a #."));
         }
         if text == "*" {
             let whole = Self { path: text, query: None, authority: None };
-            return if method == "OPTIONS" { Ok(whole) } else { Err(Kind::BadRequest) };
+            return if method == "OPTIONS" { Ok(whole) } else { Err(Refusal::request("The target * is for OPTIONS.")) };
         }
         let (authority, rest) = if text.starts_with('/') { (None, text) } else { absolute(text)? };
         let (path, query) = match memchr::memchr(b'?', rest.as_bytes()) {
@@ -61,12 +62,13 @@ impl<'b> Target<'b> {
 }
 
 /// Authority and remainder of `http://authority/path?query`. CONNECT's authority-form fails here too.
-fn absolute(text: &str) -> Result<(Option<&str>, &str), Kind> {
-    let (scheme, rest) = text.split_once("://").ok_or(Kind::BadRequest)?;
+fn absolute(text: &str) -> Result<(Option<&str>, &str), Refusal> {
+    const NO_TARGET: Refusal = Refusal::request("The target is neither a path nor an http address.");
+    let (scheme, rest) = text.split_once("://").ok_or(NO_TARGET)?;
     if !scheme.eq_ignore_ascii_case("http") && !scheme.eq_ignore_ascii_case("https") {
-        return Err(Kind::BadRequest);
+        return Err(NO_TARGET);
     }
     let end = rest.find(['/', '?']).unwrap_or(rest.len());
-    let authority = host(&rest.as_bytes()[..end]).ok_or(Kind::BadRequest)?;
+    let authority = host(&rest.as_bytes()[..end]).ok_or(NO_TARGET)?;
     Ok((Some(authority), &rest[end..]))
 }

@@ -23,7 +23,7 @@ fn read(framing: Framing, text: &[u8], ends: &[usize]) -> Result<Read, Kind> {
         }
         let piece = &text[read.consumed..*end];
         let mut buf = piece.to_vec();
-        let decoded = decoder.decode_in_place(&mut buf)?;
+        let decoded = decoder.decode_in_place(&mut buf).map_err(|refusal| refusal.kind)?;
         assert!(decoded.done || decoded.consumed == piece.len());
         assert_eq!(&buf[decoded.consumed..], &piece[decoded.consumed..], "bytes behind the body are left alone");
         read.payload.extend_from_slice(&buf[..decoded.payload]);
@@ -38,7 +38,7 @@ fn read(framing: Framing, text: &[u8], ends: &[usize]) -> Result<Read, Kind> {
 
 /// The next bytes of a body.
 fn feed(decoder: &mut BodyDecoder, bytes: &[u8]) -> Result<Decoded, Kind> {
-    decoder.decode_in_place(&mut bytes.to_vec())
+    decoder.decode_in_place(&mut bytes.to_vec()).map_err(|refusal| refusal.kind)
 }
 
 fn chunked(text: impl AsRef<[u8]>) -> Result<Read, Kind> {
@@ -241,5 +241,23 @@ proptest! {
         prop_assert_eq!(&read(Framing::Chunked, &text, &ends), &whole);
         let bytewise: Vec<usize> = (0..text.len()).collect();
         prop_assert_eq!(&read(Framing::Chunked, &text, &bytewise), &whole);
+    }
+}
+
+#[test]
+fn broken_chunks_name_their_rule() {
+    for (text, named) in [
+        ("zz\r\n", "hexadecimal"),
+        ("3\r\nabcd", "longer than its size"),
+        ("0\r\n: x\r\n\r\n", "not a field"),
+        ("ffffffffffffffff\r\n", "counted"),
+        (&format!("1;{}\r\n", "x".repeat(70_000)), "extensions"),
+        (&format!("0\r\na: {}\r\n\r\n", "x".repeat(70_000)), "after the last chunk are too long"),
+    ] {
+        // The first one makes the sum too large for the fourth.
+        let mut decoder = BodyDecoder::request(Framing::Chunked);
+        let text = ["1\r\nx\r\n", text].concat();
+        let rule = decoder.decode_in_place(&mut text.into_bytes()).err().map_or("", |refusal| refusal.rule);
+        assert!(rule.contains(named), "{rule:?} instead of {named:?}");
     }
 }

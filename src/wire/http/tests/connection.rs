@@ -27,8 +27,8 @@ fn read(pieces: &[&[u8]]) -> Vec<Event> {
                     let mut room = slots();
                     let (len, framing) = match parse_growing(&buf, progress, &mut room) {
                         Ok(None) => break,
-                        Err(kind) => {
-                            events.push(Event::Refused(kind));
+                        Err(refusal) => {
+                            events.push(Event::Refused(refusal.kind));
                             return events;
                         }
                         Ok(Some(head)) => {
@@ -43,8 +43,8 @@ fn read(pieces: &[&[u8]]) -> Vec<Event> {
                 Reading::Body(decoder, body) => {
                     let decoded = match decoder.decode_in_place(&mut buf) {
                         Ok(decoded) => decoded,
-                        Err(kind) => {
-                            events.push(Event::Refused(kind));
+                        Err(refusal) => {
+                            events.push(Event::Refused(refusal.kind));
                             return events;
                         }
                     };

@@ -15,7 +15,7 @@ fn with<R>(text: impl AsRef<[u8]>, look: impl FnOnce(RequestHead<'_>) -> R) -> R
 /// The refusal of a buffer, or `None` where it is read or waits for more.
 fn refusal(text: &[u8]) -> Option<Kind> {
     let mut room = slots();
-    parse(text, &mut room).err()
+    parse(text, &mut room).err().map(|refusal| refusal.kind)
 }
 
 fn check_refused(text: impl AsRef<[u8]>, kind: Kind) {
@@ -356,7 +356,7 @@ fn a_dripping_head_is_read_in_linear_time_and_is_bounded() {
         let mut room = slots();
         parse_growing(&endless[..end], &mut progress, &mut room).err().map(|kind| (end, kind))
     });
-    assert_eq!(refused, Some((REQUEST_LINE_BYTES_MAX + 2, Kind::TargetTooLong)));
+    assert_eq!(refused, Some((REQUEST_LINE_BYTES_MAX + 2, Kind::TargetTooLong.into())));
 }
 
 /// Compares the reader with the oracle on one buffer.
@@ -499,5 +499,36 @@ fn ages_that_will_do() {
     ] {
         let text = format!("GET / HTTP/1.1\r\nHost: h\r\nCache-Control: {control}\r\n\r\n");
         assert_eq!(with(text, |head| head.max_age), wanted, "{control}");
+    }
+}
+
+/// Whoever has to mend a client learns what is wrong with it.
+#[test]
+fn refusals_name_their_rule() {
+    let line = "POST / HTTP/1.1\r\n";
+    let field = |field: &str| format!("{line}Host: h\r\n{field}\r\n\r\n");
+    for (text, named) in [
+        (field("Content-Length: 3\r\nContent-Length: 3"), "Content-Length stands twice"),
+        (field("Content-Length: +3"), "Content-Length is not"),
+        (field("Content-Length: 3\r\nTransfer-Encoding: chunked"), "both"),
+        (field("Transfer-Encoding: chunked, gzip"), "last"),
+        (field("Transfer-Encoding: gzip"), "only transfer coding"),
+        (field("Host: i"), "Host stands twice"),
+        (field("authorization: a\r\nAuthorization: b"), "Authorization stands twice"),
+        (field("Bad Name: x"), "name"),
+        (field("Folded: a\r\n b"), "folded"),
+        (field("Nul: \0"), "control character"),
+        (format!("{line}Host: h\n\r\n"), "CR LF"),
+        (format!("{line}\r\n"), "Host is missing"),
+        (format!("{line}Host: a b\r\n\r\n"), "Host is not"),
+        ("GET  / HTTP/1.1\r\nHost: h\r\n\r\n".to_owned(), "first line"),
+        ("GET http//x HTTP/1.1\r\nHost: h\r\n\r\n".to_owned(), "neither a path"),
+        ("POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n".to_owned(), "1.0"),
+        (format!("{line}Host: h\r\n{}\r\n", "A: b\r\n".repeat(300)), "too many fields"),
+        ("\r\n".repeat(9), "empty lines"),
+    ] {
+        let mut room = slots();
+        let rule = parse(text.as_bytes(), &mut room).err().map_or("", |refusal| refusal.rule);
+        assert!(rule.contains(named) && rule.ends_with('.'), "{text:?}: {rule:?}");
     }
 }
