@@ -9,10 +9,14 @@ use super::{
     meter::{Outcome, Timing},
 };
 use crate::{
-    base::{error::Side, metric::Metric, record::Book},
+    base::{
+        error::{Kind, Side},
+        metric::Metric,
+        record::Book,
+    },
     wire::{
-        dialect::error::string,
-        http::{RequestHead, ResponseHead},
+        dialect::{Endpoint, error::string},
+        http::{RequestHead, ResponseHead, request_line},
         think::Stats,
     },
 };
@@ -79,7 +83,40 @@ fn access_line(out: &mut Vec<u8>, down: &Downstream<'_>, exchange: &Exchange, st
     if exchange.attempts > 1 {
         let _ = write!(out, ",\"attempts\":{}", exchange.attempts);
     }
+    if let Some(fault) = exchange.fault {
+        let _ = write!(out, ",\"error\":\"{}\"", fault.label());
+    }
     out.extend_from_slice(b"}\n");
+}
+
+/// A request that could not be read: what it said where its line should stand, and the rule it broke.
+pub fn refused(down: &Downstream<'_>, kind: Kind, rule: &str) {
+    use std::io::Write;
+    let core = down.core;
+    core.meter.error(kind);
+    core.meter.request(Endpoint::Other, kind.status(), Outcome::Error);
+    if !core.snapshot().access_log {
+        return;
+    }
+    core.journal.line(Book::Access, |out| {
+        let time = rfc3339(core.clock.wall_us(core.clock.now()));
+        let _ = write!(out, "{{\"time\":\"{}\"", std::str::from_utf8(&time).unwrap_or_default());
+        let _ = write!(out, ",\"client\":\"{}\",\"request\":", down.peer.ip());
+        string(out, &String::from_utf8_lossy(request_line(down.input.bytes())));
+        let _ = write!(
+            out,
+            ",\"endpoint\":\"{}\",\"status\":{},\"outcome\":\"{}\",\"error\":\"{}\"",
+            Endpoint::Other.label(),
+            kind.status(),
+            Outcome::Error.label(),
+            kind.label()
+        );
+        if !rule.is_empty() {
+            out.extend_from_slice(b",\"rule\":");
+            string(out, rule);
+        }
+        out.extend_from_slice(b"}\n");
+    });
 }
 
 /// A failure worth a line: what an upstream or the gateway itself did wrong. Clients' faults are only counted.

@@ -142,6 +142,7 @@ fn open(
         cache_says: None,
         think_removed: 0,
         settled: None,
+        fault: None,
         snapshot,
     }))
 }

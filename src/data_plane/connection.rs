@@ -17,7 +17,7 @@ use super::{
 use crate::{
     base::{error::Kind, metric::Metric},
     wire::{
-        dialect::{Dialect, Endpoint, dialect_of},
+        dialect::{Dialect, dialect_of},
         http::request::Progress,
     },
 };
@@ -121,9 +121,7 @@ async fn next_request(down: &mut Downstream<'_>, first: bool) -> Option<Next> {
 
 /// A head that cannot be served: nobody knows where the next request would start, so this one is the last.
 async fn refuse(down: &mut Downstream<'_>, kind: Kind, dialect: Dialect, detail: &str) -> After {
-    let core = down.core;
-    core.meter.error(kind);
-    core.meter.request(Endpoint::Other, kind.status(), Outcome::Error);
+    account::refused(down, kind, detail);
     let asked = Asked { dialect, ..Asked::unreadable() };
     let sent = local::error(down, &asked, kind, detail);
     finish(down, sent.is_ok(), After::Linger).await

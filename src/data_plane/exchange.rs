@@ -9,6 +9,7 @@ use super::{
     send::{Outgoing, Pace},
 };
 use crate::{
+    base::error::Kind,
     policy::snapshot::Snapshot,
     wire::{
         dialect::endpoint::{Dialect, Endpoint},
@@ -86,6 +87,8 @@ pub struct Exchange {
     pub cache_says: Option<crate::wire::answer::Outcome>,
     pub think_removed: u64,
     pub settled: Option<Outcome>,
+    /// What went wrong.
+    pub fault: Option<Kind>,
 }
 
 impl Exchange {

@@ -105,6 +105,7 @@ async fn conclude(down: &mut Downstream<'_>, exchange: &mut Exchange, ending: En
         Ending::Complete => Outcome::Complete,
         Ending::Cut(kind) => {
             down.core.meter.error(kind);
+            exchange.fault = Some(kind);
             if matches!(kind, Kind::ClientGone | Kind::ClientStalled) { Outcome::ClientGone } else { Outcome::Cut }
         }
     };
@@ -121,6 +122,7 @@ async fn conclude(down: &mut Downstream<'_>, exchange: &mut Exchange, ending: En
 async fn fail(down: &mut Downstream<'_>, exchange: &mut Exchange, failure: Failure) -> After {
     let core = down.core;
     core.meter.error(failure.kind);
+    exchange.fault = Some(failure.kind);
     exchange.settled = Some(if failure.kind == Kind::ClientGone { Outcome::ClientGone } else { Outcome::Error });
     exchange.status = failure.kind.status();
     account::warn(core, exchange, &failure);

@@ -12,7 +12,7 @@
 
 use super::endpoint::{Dialect, Endpoint};
 use crate::base::error::Kind;
-use crate::wire::http::Method;
+use crate::wire::http::{Method, request_line};
 
 /// Where a request goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,9 +52,7 @@ impl<'b> UpstreamPath<'b> {
 /// should.
 #[must_use]
 pub fn dialect_of(head: &[u8]) -> Dialect {
-    let mut words = head.trim_ascii_start().split(|byte| matches!(byte, b' ' | b'\r' | b'\n'));
-    let target = words.nth(1).unwrap_or_default();
-    let path = target.split(|byte| *byte == b'?').next().unwrap_or_default();
+    let path = request_line(head).split(|byte| *byte == b' ').nth(1).unwrap_or_default();
     let path = std::str::from_utf8(path).ok().filter(|path| path.starts_with('/')).unwrap_or("/");
     match route(Method::Post, path) {
         Ok(route) => route.dialect,

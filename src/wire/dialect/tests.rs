@@ -193,7 +193,7 @@ fn who_is_told_of_a_head_that_cannot_be_read() {
         ("\r\n\r\nPOST /v1/api/chat", Dialect::Ollama),
         ("POST /api/%zz HTTP/1.1\r\n", Dialect::Ollama),
         ("POST /v1/../api/chat HTTP/1.1\r\n", Dialect::OpenAi),
-        ("post /v1/chat/completions HTTP/1.1\r\n", Dialect::OpenAi),
+        ("post /api/chat HTTP/1.1\r\n", Dialect::OpenAi),
         ("\u{0}\u{ff}", Dialect::OpenAi),
         ("", Dialect::OpenAi),
         ("POST", Dialect::OpenAi),

@@ -34,7 +34,7 @@ pub use allow::AllowList;
 pub use body::{BodyDecoder, Decoded};
 pub use field::{Field, Fields, Known};
 pub use framing::Framing;
-pub use refusal::Refusal;
+pub use refusal::{Refusal, request_line};
 pub use request::{Method, Progress, RequestHead};
 pub use response::{Media, ResponseHead};
 

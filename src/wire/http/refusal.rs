@@ -25,6 +25,22 @@ impl From<Kind> for Refusal {
     }
 }
 
+/// Method and path of a head that could not be read, where it begins with two words that look like them: anything else
+/// may be the inside of somebody's message. No query, which may hold a secret.
+#[must_use]
+pub fn request_line(head: &[u8]) -> &[u8] {
+    const SHOWN_BYTES_MAX: usize = 256;
+    let head = head.trim_ascii_start();
+    let head = &head[..head.len().min(SHOWN_BYTES_MAX)];
+    let method = head.iter().take_while(|byte| byte.is_ascii_uppercase()).count();
+    let [b' ', target @ ..] = &head[method..] else { return b"" };
+    if method == 0 || !target.starts_with(b"/") {
+        return b"";
+    }
+    let path = target.iter().take_while(|byte| byte.is_ascii_graphic() && **byte != b'?').count();
+    &head[..method + 1 + path]
+}
+
 /// A rule that both directions have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Malformed(pub &'static str);
@@ -41,6 +57,9 @@ impl Malformed {
     }
 }
 
+/// What a TLS client begins with.
+pub(super) const TLS_HELLO: &[u8] = b"\x16\x03";
+pub(super) const IS_TLS: &str = "It looks like TLS; this port speaks plain HTTP.";
 pub(super) const LINE_ENDS: &str = "A line does not end in CR LF.";
 
 /// What httparse found, in words.

@@ -3,7 +3,7 @@
 
 use super::field::{Field, Fields, Known, elements};
 use super::framing::{Framing, FramingFields};
-use super::refusal::{LINE_ENDS, Refusal, syntax};
+use super::refusal::{IS_TLS, LINE_ENDS, Refusal, TLS_HELLO, syntax};
 use super::target::{Target, host};
 use super::{LEADING_CRLF_MAX, Slots, Version};
 use crate::base::bounds::{HEAD_BYTES_MAX, REQUEST_ID_BYTES_MAX, REQUEST_LINE_BYTES_MAX};
@@ -166,6 +166,7 @@ fn refusal(error: httparse::Error, head: &[u8]) -> Refusal {
     match error {
         httparse::Error::TooManyHeaders => Refusal { kind: Kind::HeadTooLarge, rule: syntax(error) },
         httparse::Error::Version if names_other_version(head) => Kind::VersionNotSupported.into(),
+        _ if head.starts_with(TLS_HELLO) => Refusal::request(IS_TLS),
         _ => Refusal::request(syntax(error)),
     }
 }
