@@ -31,7 +31,9 @@ fn what_is_not_built_is_refused_from_every_source() {
     for row in ROWS.iter().filter(|row| !row.built) {
         for way in ways(row, row.default.unwrap_or("true")).into_iter().chain(ways(row, "true")) {
             let text = refusal_way(&way);
-            assert!(text.contains(&format!("{} is not in this build", row.name())), "{way:?}: {text}");
+            assert!(text.contains(&row.name()) && text.contains("is not in this build"), "{way:?}: {text}");
+            // Under another name than its own, it says which option is meant.
+            assert!(!text.contains(&format!("{0}: {0}", row.name())), "{text}");
             refused += 1;
         }
     }
@@ -130,4 +132,18 @@ fn flags_of_a_cache_that_is_off_are_noticed() {
     assert!(warnings[0].contains("--cache-dir") && warnings[0].contains("--enable-cache"), "{warnings:?}");
     assert!(warned(&["--enable-cache", "--cache-dir", "x"], "").is_empty());
     assert!(warned(&[], "cache: {enabled: false, dir: x}\n").is_empty());
+}
+
+#[test]
+fn check_takes_its_file_as_serve_does() {
+    let folder = std::env::temp_dir().join(format!("thinkgate-check-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let file = folder.join("x.yaml");
+    std::fs::write(&file, "lisen: x\n").unwrap();
+    let path = file.to_string_lossy();
+    for way in [&["check", &*path][..], &["check", "--config", &path]] {
+        let Answer::Text { err, status: 2, .. } = cli::answer(args(way), environment(&[])) else { panic!("{way:?}") };
+        assert!(err.contains("did you mean listen?"), "{way:?}: {err}");
+    }
+    std::fs::remove_dir_all(&folder).unwrap();
 }

@@ -40,7 +40,8 @@ pub fn command() -> Command {
         .subcommand(
             Command::new("check")
                 .about("Check a configuration file, the environment included; exit status 0 or 2")
-                .arg(Arg::new("file").value_name("FILE").help("File to check; without it the one that serve would read")),
+                .arg(Arg::new("file").value_name("FILE").help("File to check; without it the one that serve would read"))
+                .arg(Arg::new("config").long("config").value_name("FILE").conflicts_with("file").help("The same, as serve has it")),
         )
         .subcommand(
             Command::new("completions").about("Print completions for a shell").arg(

@@ -16,7 +16,7 @@ pub(super) fn run(matches: &ArgMatches, environment: Environment) -> Answer {
         None | Some(("serve", _)) => start(inputs, Answer::Serve),
         Some(("demo", _)) => start(inputs, Answer::Demo),
         Some(("cache", verb)) => cache(inputs, verb.subcommand_name().unwrap_or_default()),
-        Some(("check", verb)) => check(inputs, verb.get_one::<String>("file")),
+        Some(("check", verb)) => check(inputs, verb.get_one::<String>("file").or_else(|| verb.get_one("config"))),
         Some(("completions", verb)) => completions(verb),
         Some(("man", _)) => printed(man()),
         Some(("options", verb)) => printed(match verb.get_one::<String>("form").map(String::as_str) {

@@ -224,7 +224,9 @@ fn expand(
     let mut checked = Vec::new();
     for Given { mut row, origin, raw } in given {
         if !ROWS[row].built {
-            problems.push(Problem::new(origin.name, format!("{} is not in this build", ROWS[row].name())));
+            let name = ROWS[row].name();
+            let what = if origin.name == name { String::new() } else { format!("{name} ") };
+            problems.push(Problem::new(origin.name, format!("{what}is not in this build")));
             continue;
         }
         let mut value = ROWS[row].kind.parse(&raw, environment);
