@@ -142,7 +142,8 @@ fn check_takes_its_file_as_serve_does() {
     std::fs::write(&file, "lisen: x\n").unwrap();
     let path = file.to_string_lossy();
     for way in [&["check", &*path][..], &["check", "--config", &path]] {
-        let Answer::Text { err, status: 2, .. } = cli::answer(args(way), environment(&[])) else { panic!("{way:?}") };
+        let Answer::Text { out, err, status: 2 } = cli::answer(args(way), environment(&[])) else { panic!("{way:?}") };
+        let err = out + &err;
         assert!(err.contains("did you mean listen?"), "{way:?}: {err}");
     }
     std::fs::remove_dir_all(&folder).unwrap();

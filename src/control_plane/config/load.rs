@@ -225,7 +225,7 @@ fn expand(
     for Given { mut row, origin, raw } in given {
         if !ROWS[row].built {
             let name = ROWS[row].name();
-            let what = if origin.name == name { String::new() } else { format!("{name} ") };
+            let what = if origin.name.ends_with(&name) { String::new() } else { format!("{name} ") };
             problems.push(Problem::new(origin.name, format!("{what}is not in this build")));
             continue;
         }
