@@ -7,6 +7,18 @@ use serde_json::Value;
 use thinkgate::policy::fingerprint::{Fingerprinter, InstallKey, Scope, Uncacheable};
 use thinkgate::wire::answer::Kind;
 
+/// The order of a schema's `properties` is the order in which a model writes them.
+fn order_counts(value: &Value) -> bool {
+    match value {
+        Value::Object(members) => members.iter().any(|(name, value)| {
+            let several = value.as_object().is_some_and(|properties| properties.len() > 1);
+            name == "properties" && several || order_counts(value)
+        }),
+        Value::Array(elements) => elements.iter().any(order_counts),
+        _ => false,
+    }
+}
+
 fuzz_target!(|data: &[u8]| {
     let Some((&how, body)) = data.split_first() else { return };
     let kind = Kind::ALL[usize::from(how & 7) % Kind::ALL.len()];
@@ -22,6 +34,8 @@ fuzz_target!(|data: &[u8]| {
         (_, Err(error)) => panic!("{print:?}, but {error}"),
         // Read by serde_json alone: an integer of more than 64 bits, too deep, or messages that are none.
         (Err(_), Ok(_)) => {}
+        // Written plainly its members are sorted, which is another question here.
+        (Ok(_), Ok(tree)) if order_counts(&tree) => {}
         (Ok(_), Ok(tree)) => {
             let plain = tree.to_string();
             assert_eq!(maker.fingerprint(&scope, plain.as_bytes()), print, "{plain}");
