@@ -114,6 +114,8 @@ pub const CACHE_CLOSE_MS_MAX: u64 = 5_000;
 pub const FLIGHT_LAG_BYTES_MAX: u64 = 1024 * 1024;
 /// A flight's log that can still be joined from its start, and kept; past it only those who follow already go on.
 pub const FLIGHT_LOG_BYTES_MAX: u64 = 8 * 1024 * 1024;
+/// Logs of all flights of a core: an answer past it is passed on, but neither joined nor kept. Sixteen of the longest.
+pub const FLIGHT_LOGS_BYTES_MAX: usize = 16 * FLIGHT_LOG_BYTES_MAX as usize;
 
 /// Models whose filter rules a core remembers; past it, it forgets them all and starts anew.
 pub const VERDICTS_MAX: usize = 256;

@@ -33,7 +33,7 @@ use crate::data_plane::{
     cache::registry::Registry,
     core::{CacheGauges, Seat, Shared},
     driver::Wanted,
-    mailbox::{self, Letter, Mailbox},
+    mailbox::{self, Letter, Mailbox, Returned},
     meter::Meter,
     worker::{self, End, Post},
 };
@@ -358,20 +358,23 @@ impl Gateway {
     }
 
     /// Sends every core a letter that must not get lost: a full mailbox empties within a turn of its core. False: one did
-    /// not within a second.
+    /// not within a second; the others have theirs all the same. A core that has ended needs none.
     fn tell_all(&self, letter: impl Fn() -> Letter) -> bool {
         let until = Instant::now() + Duration::from_secs(1);
-        self.shared.cores.iter().all(|seat| {
+        let tell = |door: &mailbox::Sender| {
             let mut letter = letter();
             loop {
-                match seat.door.send(letter) {
-                    Ok(()) => return true,
-                    Err(_) if Instant::now() >= until => return false,
-                    Err(back) => letter = back,
+                match door.send(letter) {
+                    Ok(()) | Err(Returned::Gone(_)) => return true,
+                    Err(Returned::Full(_)) if Instant::now() >= until => return false,
+                    Err(Returned::Full(back)) => letter = back,
                 }
                 std::thread::sleep(Duration::from_millis(1));
             }
-        })
+        };
+        // Each is told, also after one that does not listen.
+        let deaf = self.shared.cores.iter().filter(|seat| !tell(&seat.door)).count();
+        deaf == 0
     }
 
     /// All of the new configuration, or all of the old one.

@@ -30,7 +30,8 @@ pub fn close(down: &mut Downstream<'_>, exchange: Box<Exchange>) {
     let status = if outcome == Outcome::ClientGone && exchange.status == 0 { 499 } else { exchange.status };
     meter.request(exchange.endpoint, status, outcome);
     meter.time(Timing::Duration, now - exchange.started);
-    if exchange.first_byte > 0 {
+    // Who follows somebody else's call learns nothing of how fast the upstream is.
+    if exchange.first_byte > 0 && exchange.attempts > 0 {
         meter.time(Timing::FirstByte, exchange.first_byte.saturating_sub(exchange.sent));
     }
     if exchange.first_visible > 0 {

@@ -1,13 +1,13 @@
-//! How much a core may hold of bodies that have to be known whole. One body is bounded; so must their sum be.
+//! How much a core may hold of bodies that have to be known whole, and of answers under way that may be kept. One of them
+//! is bounded; so must their sum be.
 
 use std::{cell::Cell, rc::Rc};
 
-use crate::base::bounds::HELD_BODY_BYTES_MAX;
-
 /// A core's account.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Budget {
     held: Rc<Cell<usize>>,
+    bytes_max: usize,
 }
 
 /// What one body has drawn; given back when dropped, also when a panic passes by.
@@ -22,6 +22,11 @@ pub struct Exhausted;
 
 impl Budget {
     #[must_use]
+    pub fn new(bytes_max: usize) -> Self {
+        Self { held: Rc::default(), bytes_max }
+    }
+
+    #[must_use]
     pub fn open(&self) -> Charge {
         Charge { budget: self.clone(), bytes: 0 }
     }
@@ -34,7 +39,7 @@ impl Charge {
     /// [`Exhausted`]: nothing was drawn.
     pub fn draw(&mut self, bytes: usize) -> Result<(), Exhausted> {
         let held = self.budget.held.get() + bytes;
-        if held > HELD_BODY_BYTES_MAX {
+        if held > self.budget.bytes_max {
             return Err(Exhausted);
         }
         self.budget.held.set(held);
@@ -62,14 +67,15 @@ mod tests {
 
     #[test]
     fn what_is_drawn_comes_back() {
-        let budget = Budget::default();
+        const BYTES: usize = 1_000;
+        let budget = Budget::new(BYTES);
         let mut one = budget.open();
         let mut other = budget.open();
-        one.draw(HELD_BODY_BYTES_MAX - 1).unwrap();
+        one.draw(BYTES - 1).unwrap();
         other.draw(1).unwrap();
         assert_eq!(other.draw(1), Err(Exhausted));
         drop(one);
-        other.draw(HELD_BODY_BYTES_MAX - 1).unwrap();
+        other.draw(BYTES - 1).unwrap();
         other.give_back();
         assert_eq!(budget.held.get(), 0);
     }

@@ -23,7 +23,7 @@ use super::{
     pool::Pool,
 };
 use crate::{
-    base::bounds::VERDICTS_MAX,
+    base::bounds::{FLIGHT_LOGS_BYTES_MAX, HELD_BODY_BYTES_MAX, VERDICTS_MAX},
     policy::{
         answers::Answers,
         fingerprint::{Fingerprinter, InstallKey},
@@ -129,6 +129,8 @@ pub struct Core {
     pub buffers: Buffers,
     /// Bodies that are held whole.
     pub budget: Budget,
+    /// Logs of flights that can still be joined and kept.
+    pub logs: Budget,
     pub pool: Pool,
     pub journal: Journal,
     pub scratch: RefCell<Scratch>,
@@ -180,7 +182,8 @@ impl Core {
             clock,
             deadlines,
             buffers: Buffers::default(),
-            budget: Budget::default(),
+            budget: Budget::new(HELD_BODY_BYTES_MAX),
+            logs: Budget::new(FLIGHT_LOGS_BYTES_MAX),
             pool: Pool::default(),
             journal,
             scratch: RefCell::new(Scratch {

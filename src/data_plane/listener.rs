@@ -7,7 +7,7 @@ use std::{net::SocketAddr, os::fd::OwnedFd, rc::Rc, sync::atomic::Ordering::Rela
 use super::{
     connection,
     core::Core,
-    mailbox::Letter,
+    mailbox::{Letter, Returned},
     socket::{Acceptor, Socket},
 };
 use crate::base::{bounds::TURNED_AWAY_MAX, metric::Metric};
@@ -65,7 +65,7 @@ fn place(core: &Rc<Core>, fd: OwnedFd, peer: SocketAddr) {
             seat.load.fetch_add(1, Relaxed);
             match seat.door.send(Letter::Adopt(fd, peer)) {
                 Ok(()) => core.meter.one(Metric::ConnectionsHanded),
-                Err(letter) => {
+                Err(Returned::Full(letter) | Returned::Gone(letter)) => {
                     seat.load.fetch_sub(1, Relaxed);
                     if let Letter::Adopt(fd, peer) = letter {
                         seats[core.index].load.fetch_add(1, Relaxed);

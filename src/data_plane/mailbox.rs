@@ -32,6 +32,14 @@ pub enum Letter {
     Die,
 }
 
+/// A letter that came back.
+pub enum Returned {
+    /// The core is far behind and may take it later.
+    Full(Letter),
+    /// There is no such core any more.
+    Gone(Letter),
+}
+
 /// The sending side, shared by everybody.
 #[derive(Clone)]
 pub struct Sender {
@@ -65,11 +73,12 @@ pub fn mailbox() -> io::Result<(Sender, Mailbox)> {
 
 impl Sender {
     /// # Errors
-    /// Gives the letter back when the core is gone or too far behind.
-    pub fn send(&self, letter: Letter) -> Result<(), Letter> {
+    /// The letter was not taken.
+    pub fn send(&self, letter: Letter) -> Result<(), Returned> {
         use std::sync::mpsc::TrySendError::{Disconnected, Full};
         self.letters.try_send(letter).map_err(|error| match error {
-            Full(letter) | Disconnected(letter) => letter,
+            Full(letter) => Returned::Full(letter),
+            Disconnected(letter) => Returned::Gone(letter),
         })?;
         if !self.rung.swap(true, Ordering::SeqCst) {
             let one = 1_u64.to_ne_bytes();

@@ -41,6 +41,13 @@ pub struct Reply {
     pub tail: [u8; 2],
 }
 
+/// The head of an answer, as text, and whether its body is still as long as the head says.
+pub struct Opening<'a> {
+    pub head: &'a [u8],
+    /// Something is taken out of the body before it comes here.
+    pub resized: bool,
+}
+
 impl Reply {
     /// Decides what is done with the body (which is there already, or not: `here`) and writes the head for it.
     pub fn begin(
@@ -71,19 +78,24 @@ impl Reply {
         }
     }
 
-    /// Begins an answer of which the gateway has the head as text, with what there is of its body.
+    /// Begins an answer of which the gateway has the head, with what there is of its body.
     ///
     /// # Errors
     /// The client is gone.
     pub fn open(
         down: &mut Downstream<'_>,
         exchange: &mut Exchange,
-        head: &[u8],
+        opening: &Opening<'_>,
         payload: &[u8],
         last: bool,
     ) -> Result<Self, Failure> {
         let mut slots = slots();
-        let parsed = response::parse(head, Method::Post, &mut slots)?.ok_or_else(|| Failure::of(Kind::Internal))?;
+        let head = opening.head;
+        let parsed = response::parse(head, Method::Post, &mut slots)?;
+        let mut parsed = parsed.ok_or_else(|| Failure::of(Kind::Internal))?;
+        if opening.resized && matches!(parsed.framing, Framing::Length(_)) {
+            parsed.framing = Framing::Chunked;
+        }
         let core = down.core;
         let mut scratch = core.scratch.borrow_mut();
         let out = &mut scratch.out;

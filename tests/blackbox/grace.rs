@@ -17,6 +17,7 @@ both_drivers![
     ollama_streams_are_told,
     an_answer_not_begun_is_refused,
     followers_are_told,
+    every_core_is_told,
     what_is_no_stream_is_cut,
     a_second_signal_tells_them_too,
     stuck_clients_hold_nothing_up,
@@ -147,6 +148,24 @@ fn followers_are_told(io: Io) {
         assert!(told.contains("data: {\"error\"") && told.contains("shutting down"), "{told}");
     }
     ends_in_order(&mut gateway, signalled);
+}
+
+/// Also those after one that has ended already.
+fn every_core_is_told(io: Io) {
+    for _ in 0..4 {
+        let (upstream, _hold) = silent(Vec::new(), Vec::new());
+        let mut gateway = gateway(io, &upstream).workers(3).start();
+        let mut client = gateway.connect();
+        client.send(post(CHAT, "", QUESTION));
+        upstream.wait_for_requests(1);
+        let signalled = Instant::now();
+        gateway.signal(libc::SIGTERM);
+        assert_eq!(client.reply().status, 503);
+        gateway.wait();
+        let took = signalled.elapsed();
+        assert!(took < Duration::from_millis(1_200), "nobody waits for a core that has ended: {took:?}");
+        assert_eq!(access_line(&gateway)["status"], 503);
+    }
 }
 
 fn what_is_no_stream_is_cut(io: Io) {

@@ -29,6 +29,7 @@ use crate::{
         downstream::Interrupt,
         failure::Failure,
         guard::Guard,
+        mailbox::Letter,
         send::{self, Outgoing, Pace, Stopped, late, lost},
     },
     policy::{
@@ -56,8 +57,9 @@ pub struct Errand {
 pub async fn fly(core: Rc<Core>, leader: Leader, errand: Errand) {
     let flight = Arc::clone(&leader.flight);
     let rules = errand.snapshot.cache;
+    let mut log = core.logs.open();
     core.flying.set(core.flying.get() + 1);
-    let survived = Caught::new(run(&core, leader, errand)).await;
+    let survived = Caught::new(run(&core, leader, errand, &mut log)).await;
     core.flying.set(core.flying.get() - 1);
     if !survived {
         core.meter.one(Metric::ConnectionPanics);
@@ -65,7 +67,6 @@ pub async fn fly(core: Rc<Core>, leader: Leader, errand: Errand) {
     // After a panic nobody else has said so.
     let failed = End::Failed { kind: Kind::Internal, detail: "".into() };
     flight.finish(&core.bells, if flight.head().is_some() { End::Cut(Kind::Internal) } else { failed });
-    core.bells.forget(flight.id);
     let unkept = match &core.shared.answers {
         Some(answers) if flight.is_worth_keeping() => {
             let taken = answers.later(keep_answer(&core, &flight, rules));
@@ -74,10 +75,25 @@ pub async fn fly(core: Rc<Core>, leader: Leader, errand: Errand) {
         _ if matches!(flight.end(), Some(End::Whole { .. })) => Some(Unstorable::Status),
         _ => Some(Unstorable::Unfinished),
     };
-    if let Some(why) = unkept {
-        core.shared.cache.unkept(why);
-        core.shared.flights.remove(&flight);
+    match unkept {
+        Some(why) => {
+            core.shared.cache.unkept(why);
+            core.shared.flights.remove(&flight);
+            flight.settle(&|index, id| core.bells.ring(index, id));
+        }
+        // Its log is held until it has been read.
+        None => settled(&core, &flight).await,
     }
+    core.bells.forget(flight.id);
+}
+
+/// Waits until the keeper has read a flight; at most as long as a keeper may be behind that has not died.
+async fn settled(core: &Core, flight: &Flight) {
+    const KEEPER_US_MAX: u64 = 10_000_000;
+    let timer = core.deadlines.timer();
+    timer.set(core.clock.now() + KEEPER_US_MAX);
+    let mut settled = pin!(poll_fn(|cx| flight.poll_settled(&core.bells, cx)));
+    let _ = deadline::until(&timer.handle(), settled.as_mut()).await;
 }
 
 /// Reads the log of a flight that ended well, keeps its answer if it may be kept, and takes it out of the registry: from
@@ -100,11 +116,13 @@ fn keep_answer(core: &Core, flight: &Arc<Flight>, rules: CacheRules) -> Job {
             Err(why) => shared.cache.unkept(why),
         }
         shared.flights.remove(&flight);
+        // A mailbox that is full makes a waiter ask for itself.
+        flight.settle(&|index, id| drop(shared.cores[index].door.send(Letter::Flight(id))));
     })
 }
 
-async fn run(core: &Rc<Core>, leader: Leader, errand: Errand) {
-    let mut pilot = Pilot { timer: core.deadlines.timer(), core: Rc::clone(core), leader };
+async fn run(core: &Rc<Core>, leader: Leader, errand: Errand, log: &mut Charge) {
+    let mut pilot = Pilot { timer: core.deadlines.timer(), core: Rc::clone(core), leader, log };
     let end = match call(&mut pilot, errand).await {
         Ok(announced) => End::Whole { announced },
         Err(failure) if pilot.leader.flight.head().is_some() => End::Cut(failure.kind),
@@ -114,13 +132,15 @@ async fn run(core: &Rc<Core>, leader: Leader, errand: Errand) {
 }
 
 /// Waits on behalf of all followers.
-struct Pilot {
+struct Pilot<'a> {
     core: Rc<Core>,
     timer: Timer,
     leader: Leader,
+    /// What the flight's log has drawn of the core's account for logs.
+    log: &'a mut Charge,
 }
 
-impl Pilot {
+impl Pilot<'_> {
     /// Waits for more of the answer, at most until `due`, and no longer than the most patient follower; one may have
     /// joined since the timer was set.
     async fn wait_readable(&mut self, channel: &Channel, due: Micros, phase: Kind) -> Result<(), Failure> {
@@ -137,7 +157,7 @@ impl Pilot {
     }
 }
 
-impl Guard for Pilot {
+impl Guard for Pilot<'_> {
     fn core(&self) -> &Core {
         &self.core
     }
@@ -164,7 +184,7 @@ impl Guard for Pilot {
 }
 
 /// Asks, and once more without the wish for counts if that was refused. True: the answer's end was announced.
-async fn call(pilot: &mut Pilot, mut errand: Errand) -> Result<bool, Failure> {
+async fn call(pilot: &mut Pilot<'_>, mut errand: Errand) -> Result<bool, Failure> {
     let Some(place) = errand.counts else {
         return attempt(pilot, &mut errand).await?.ok_or(Failure::of(Kind::Internal));
     };
@@ -184,7 +204,7 @@ async fn call(pilot: &mut Pilot, mut errand: Errand) -> Result<bool, Failure> {
 }
 
 /// Asks, and once more on a fresh connection if a kept one was dead. `None`: the wish for counts was refused.
-async fn attempt(pilot: &mut Pilot, errand: &mut Errand) -> Result<Option<bool>, Failure> {
+async fn attempt(pilot: &mut Pilot<'_>, errand: &mut Errand) -> Result<Option<bool>, Failure> {
     let snapshot = Arc::clone(&errand.snapshot);
     let upstream = &snapshot.upstream;
     let core = Rc::clone(&pilot.core);
@@ -202,7 +222,7 @@ async fn attempt(pilot: &mut Pilot, errand: &mut Errand) -> Result<Option<bool>,
     ask(pilot, errand, channel).await
 }
 
-async fn ask(pilot: &mut Pilot, errand: &mut Errand, channel: Channel) -> Result<Option<bool>, Failure> {
+async fn ask(pilot: &mut Pilot<'_>, errand: &mut Errand, channel: Channel) -> Result<Option<bool>, Failure> {
     let limits = errand.snapshot.limits;
     pilot.core.meter.one(Metric::UpstreamAttempts);
     let pace = Pace { idle_us: limits.idle_us, total_due: pilot.leader.flight.due() };
@@ -219,7 +239,7 @@ async fn ask(pilot: &mut Pilot, errand: &mut Errand, channel: Channel) -> Result
             let phase = if answer.decoder.is_some() { Kind::IdleTimeout } else { Kind::FirstByteTimeout };
             pilot.wait_readable(&channel, due, phase).await?;
         }
-        if let Some(announced) = answer.read(&pilot.core, &mut pilot.leader, &channel)? {
+        if let Some(announced) = answer.read(pilot, &channel)? {
             if answer.reusable && all_sent {
                 keep(&pilot.core, errand, channel, answer.idle_hint_s);
             }
@@ -244,7 +264,7 @@ fn keep(core: &Core, errand: &Errand, channel: Channel, hint_s: Option<u32>) {
 }
 
 /// Back-pressure: as long as even the fastest follower is far behind, nothing more is read.
-async fn wait_for_followers(pilot: &mut Pilot, errand: &Errand) -> Result<(), Failure> {
+async fn wait_for_followers(pilot: &mut Pilot<'_>, errand: &Errand) -> Result<(), Failure> {
     while pilot.leader.is_ahead() {
         let total_due = pilot.leader.flight.due();
         pilot.timer.set((pilot.core.clock.now() + errand.snapshot.limits.idle_us).min(total_due));
@@ -284,7 +304,8 @@ struct Answer {
 
 impl Answer {
     /// One read. `Some` at the end, with whether it was announced.
-    fn read(&mut self, core: &Core, leader: &mut Leader, channel: &Channel) -> Result<Option<bool>, Failure> {
+    fn read(&mut self, pilot: &mut Pilot<'_>, channel: &Channel) -> Result<Option<bool>, Failure> {
+        let core = Rc::clone(&pilot.core);
         let mut scratch = core.scratch.borrow_mut();
         let buffer = &mut scratch.read;
         let n = match channel.recv(buffer) {
@@ -299,14 +320,14 @@ impl Answer {
         }
         self.begun = true;
         if self.decoder.is_some() {
-            return self.body(core, leader, &mut buffer[..n]);
+            return self.body(pilot, &mut buffer[..n]);
         }
         self.partial.extend_from_slice(&buffer[..n]);
-        match self.head(core, leader)? {
+        match self.head(&core, &pilot.leader)? {
             None => Ok(None),
             Some(at) => {
                 let mut head = std::mem::take(&mut self.partial);
-                self.body(core, leader, &mut head[at..])
+                self.body(pilot, &mut head[at..])
             }
         }
     }
@@ -348,7 +369,7 @@ impl Answer {
         }
     }
 
-    fn body(&mut self, core: &Core, leader: &mut Leader, bytes: &mut [u8]) -> Result<Option<bool>, Failure> {
+    fn body(&mut self, pilot: &mut Pilot<'_>, bytes: &mut [u8]) -> Result<Option<bool>, Failure> {
         let Some(decoder) = &mut self.decoder else { return Ok(None) };
         if decoder.is_done() {
             self.reusable &= bytes.is_empty();
@@ -356,9 +377,13 @@ impl Answer {
         }
         let decoded = decoder.decode_in_place(bytes)?;
         self.reusable &= decoded.consumed == bytes.len();
-        leader.publish(&core.bells, &bytes[..decoded.payload]);
-        if leader.flight.published() > FLIGHT_LOG_BYTES_MAX {
-            leader.flight.forget_start();
+        pilot.leader.publish(&pilot.core.bells, &bytes[..decoded.payload]);
+        let flight = &pilot.leader.flight;
+        if !flight.has_lost_its_start()
+            && (flight.published() > FLIGHT_LOG_BYTES_MAX || pilot.log.draw(decoded.payload).is_err())
+        {
+            flight.forget_start();
+            pilot.log.give_back();
         }
         Ok(decoded.done.then_some(self.announced))
     }

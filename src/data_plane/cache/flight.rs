@@ -118,6 +118,8 @@ pub struct Wish {
     pub inputs: Box<[Input]>,
     /// When whoever asks will have waited long enough.
     pub due: Micros,
+    /// An answer that has just ended is worth a moment's wait: it may be in the cache then.
+    pub waits: bool,
 }
 
 pub struct Flight {
@@ -138,6 +140,8 @@ pub struct Flight {
     /// Where the log begins; gone when it has become too long to begin with.
     first: ArcSwapOption<Piece>,
     end: OnceLock<End>,
+    /// After its end: nobody works on its answer any more.
+    settled: AtomicBool,
     /// Bytes published, and how many of them the fastest follower has taken.
     published: AtomicU64,
     taken: AtomicU64,
@@ -168,6 +172,7 @@ impl Flight {
             head: OnceLock::new(),
             first: ArcSwapOption::new(Some(Arc::clone(&first))),
             end: OnceLock::new(),
+            settled: AtomicBool::new(false),
             published: AtomicU64::new(0),
             taken: AtomicU64::new(0),
             followers: AtomicUsize::new(0),
@@ -219,10 +224,11 @@ impl Flight {
         self.end.get()
     }
 
-    /// A new follower would get the whole answer.
+    /// A new follower would get the whole answer as it comes. One that has ended may be an error, or be cut: it is for
+    /// those who were there.
     #[must_use]
     pub fn is_joinable(&self) -> bool {
-        !self.is_abandoned() && (self.end().is_none() || self.is_worth_keeping()) && self.first.load().is_some()
+        !self.is_abandoned() && self.end().is_none() && self.first.load().is_some()
     }
 
     /// It has ended with an answer that may be right for the next one who asks: no error is.
@@ -231,10 +237,45 @@ impl Flight {
         matches!(self.end(), Some(End::Whole { .. })) && self.head().is_some_and(|head| head.status == 200)
     }
 
-    /// [`Self::is_joinable`], and what comes is enough for this wish: counts that nobody asked for will not come.
+    /// Its answer may be in the cache in a moment.
     #[must_use]
-    pub fn serves(&self, wish: &Wish) -> bool {
-        self.is_joinable() && (self.form().tells_usage() || !wish.form.tells_usage())
+    pub fn is_settling(&self) -> bool {
+        self.is_worth_keeping() && self.first.load().is_some() && !self.settled.load(Ordering::Acquire)
+    }
+
+    /// What comes is enough for this wish: counts that nobody asked for will not come.
+    #[must_use]
+    pub fn tells_enough_for(&self, wish: &Wish) -> bool {
+        self.form().tells_usage() || !wish.form.tells_usage()
+    }
+
+    /// Its answer is in the cache, or never will be. `ring`: tells a core of it.
+    pub fn settle(&self, ring: &dyn Fn(usize, u64)) {
+        self.settled.store(true, Ordering::Release);
+        self.each_sleeper(ring);
+    }
+
+    /// Ready when the flight is settled.
+    pub fn poll_settled(&self, bells: &Bells, cx: &Context<'_>) -> Poll<()> {
+        self.poll_until(bells, cx, || self.settled.load(Ordering::Acquire))
+    }
+
+    /// Ready when `is` holds; until then the task sleeps and is woken at any news of this flight.
+    fn poll_until(&self, bells: &Bells, cx: &Context<'_>, is: impl Fn() -> bool) -> Poll<()> {
+        if is() {
+            return Poll::Ready(());
+        }
+        bells.sleep(self.id, cx.waker());
+        self.sleeping[bells.index].store(true, Ordering::Release);
+        // Pairs with the fence in `each_sleeper`: either the news are seen here or the sleeper is seen there.
+        fence(Ordering::SeqCst);
+        if is() { Poll::Ready(()) } else { Poll::Pending }
+    }
+
+    /// The log has no beginning any more, so that nobody can be given the whole.
+    #[must_use]
+    pub fn has_lost_its_start(&self) -> bool {
+        self.first.load().is_none()
     }
 
     /// The last follower has left, and with it the reason to go on. Without followers only the cache is one, and an
@@ -296,7 +337,7 @@ impl Flight {
     }
 
     fn each_sleeper(&self, ring: &dyn Fn(usize, u64)) {
-        // Pairs with the fence in `poll_news`: either the sleeper sees the news or we see the sleeper.
+        // Pairs with the fence in `poll_until`.
         fence(Ordering::SeqCst);
         for (index, sleeping) in self.sleeping.iter().enumerate() {
             if sleeping.load(Ordering::Relaxed) && sleeping.swap(false, Ordering::AcqRel) {
@@ -400,19 +441,12 @@ impl Follower {
     pub fn poll_news(&self, cx: &Context<'_>, body: bool) -> Poll<()> {
         let news =
             || if body { self.peek().is_some() } else { self.flight.head().is_some() || self.flight.end().is_some() };
-        if news() {
-            return Poll::Ready(());
-        }
-        self.bells.sleep(self.flight.id, cx.waker());
-        self.flight.sleeping[self.bells.index].store(true, Ordering::Release);
-        fence(Ordering::SeqCst);
-        if news() { Poll::Ready(()) } else { Poll::Pending }
+        self.flight.poll_until(&self.bells, cx, news)
     }
 }
 
 impl Drop for Follower {
-    /// The last one to leave leaves the flight to its fate. One that has ended stays open to others until its answer is in
-    /// the cache.
+    /// The last one to leave leaves the flight to its fate.
     fn drop(&mut self) {
         let flight = &self.flight;
         let none = if flight.finishes || flight.end().is_some() { 0 } else { ABANDONED };

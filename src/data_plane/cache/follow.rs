@@ -16,7 +16,7 @@ use crate::{
         failure::Failure,
         meter::Raised,
         relay::{self, Ending},
-        reply::Reply,
+        reply::{Opening, Reply},
         send::late,
     },
     policy::snapshot::CacheRules,
@@ -68,8 +68,9 @@ async fn run(
     }
     let Some(head) = flight.head() else { return Err(Failure::of(Fault::Internal)) };
     let form = flight.form();
-    let strain = form.is_but_for_usage(&wanted).then(Strain::default);
-    if form == wanted || (form.kind == wanted.kind && head.status != 200) || strain.is_some() {
+    let but_for_usage = form.is_but_for_usage(&wanted);
+    let strain = (but_for_usage && has_events(&head.bytes)).then(Strain::default);
+    if form == wanted || (form.kind == wanted.kind && head.status != 200) || but_for_usage {
         return live(down, exchange, follower, &head.bytes, strain).await.map(Followed::Ended);
     }
     // Another form is wanted, which can only be made of the whole.
@@ -107,6 +108,9 @@ pub fn recorded(flight: &Flight, rules: CacheRules) -> Result<Answer<'static>, U
     let (Some(head), Some(End::Whole { .. })) = (flight.head(), flight.end()) else {
         return Err(Unstorable::Unfinished);
     };
+    if flight.has_lost_its_start() {
+        return Err(Unstorable::TooLarge);
+    }
     if head.no_store && !rules.ignores_no_store {
         return Err(Unstorable::Forbidden);
     }
@@ -135,6 +139,15 @@ fn settled(flight: &Flight, mut answer: Answer<'static>) -> Answer<'static> {
         answer.usage = Some(Usage::default());
     }
     answer
+}
+
+/// What follows is a stream of events that can be looked into.
+fn has_events(head: &[u8]) -> bool {
+    let mut slots = slots();
+    matches!(
+        response::parse(head, Method::Post, &mut slots),
+        Ok(Some(ResponseHead { status: 200, media: Media::EventStream, is_encoded: false, .. }))
+    )
 }
 
 /// The framing of the body that a head announces.
@@ -168,8 +181,7 @@ async fn live(
     exchange.outgoing.forget(&core.buffers);
     exchange.charge.give_back();
     // The head leaves at once, unless it has to wait for the length of an edited body.
-    let mut reply = Reply::open(down, exchange, head, &[], false)?;
-    let strain = strain.filter(|_| reply.stream);
+    let mut reply = Reply::open(down, exchange, &Opening { head, resized: strain.is_some() }, &[], false)?;
     let stream = reply.stream;
     let _active = stream.then(|| Raised::new(&core.meter, Metric::StreamsActive));
     let result = pass_on(down, exchange, follower, &mut reply, strain).await;
@@ -191,7 +203,7 @@ async fn pass_on(
         let idle_due = (now + limits.idle_us).min(exchange.total_due);
         if down.is_behind() {
             down.timer.set(idle_due);
-            down.flush().await.map_err(|interrupt| late(core, exchange.total_due, interrupt, Fault::IdleTimeout))?;
+            down.flush().await.map_err(|interrupt| Failure::interrupted(interrupt, Fault::ClientStalled))?;
         }
         if reply.done {
             return Ok(());

@@ -15,7 +15,7 @@ use crate::{
         exchange::Exchange,
         failure::Failure,
         relay::{self, Ending},
-        reply::Reply,
+        reply::{Opening, Reply},
         send::late,
     },
     policy::{answers::Hit, fingerprint::Fingerprint},
@@ -104,8 +104,12 @@ fn begin(
     last: bool,
 ) -> Result<Reply, Failure> {
     let length = if form == Form::Json { format!("Content-Length: {}\r\n", batch.len()) } else { String::new() };
-    let head = format!("HTTP/1.1 200 OK\r\nContent-Type: {}\r\n{length}\r\n", form.content_type());
-    Reply::open(down, exchange, head.as_bytes(), batch, last)
+    let kind = form.content_type();
+    let head = down.core.clock.with_date(|date| {
+        let date = String::from_utf8_lossy(date);
+        format!("HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nDate: {date}\r\n{length}\r\n")
+    });
+    Reply::open(down, exchange, &Opening { head: head.as_bytes(), resized: false }, batch, last)
 }
 
 async fn play_rest(
@@ -124,7 +128,7 @@ async fn play_rest(
         if down.is_behind() {
             let limits = exchange.snapshot.limits;
             down.timer.set((core.clock.now() + limits.idle_us).min(exchange.total_due));
-            down.flush().await.map_err(|interrupt| late(core, exchange.total_due, interrupt, Fault::IdleTimeout))?;
+            down.flush().await.map_err(|interrupt| Failure::interrupted(interrupt, Fault::ClientStalled))?;
         }
         if reply.done {
             return Ok(());

@@ -1,12 +1,17 @@
 //! Between plan and forward: is the answer there, is it on its way, or has somebody to ask for it?
 
-use std::{pin::Pin, rc::Rc, sync::Arc};
+use std::{
+    future::poll_fn,
+    pin::{Pin, pin},
+    rc::Rc,
+    sync::Arc,
+};
 
 use super::{
     batch::Collected,
     counts,
     fetch::{Errand, fly},
-    flight::{End, Follower, Form, Leader, Wish},
+    flight::{End, Flight, Follower, Form, Leader, Wish},
     registry::Boarded,
     stored::says,
 };
@@ -26,6 +31,9 @@ use crate::{
     },
     wire::answer::{Family, Kind, Outcome, Tier, knows_usage},
 };
+
+/// How long a request waits for the decision on an answer that has just ended.
+const SETTLING_US_MAX: u64 = 50_000;
 
 /// Where the answer comes from.
 pub enum Found {
@@ -62,16 +70,26 @@ pub async fn lookup(down: &mut Downstream<'_>, exchange: &mut Exchange) -> Resul
         return Ok(Found::Nowhere);
     };
     let form = wanted(exchange, kind);
-    let wish = Wish { print, form, inputs, due: exchange.total_due };
+    let mut wish = Wish { print, form, inputs, due: exchange.total_due, waits: true };
     if caching.no_cache {
         // A fresh answer was asked for: nobody else's will do. It takes the place of what is stored.
         core.shared.flights.displace(print);
-    } else if let Some(hit) = stored(down, exchange, &answers, &wish).await?.filter(|hit| serves(hit, form, &caching)) {
-        return Ok(found(down, exchange, hit, &wish, caching));
     }
     let counts = counts::place(core, exchange, form);
     let asked = if counts.is_some() { form.counted() } else { form };
-    match core.shared.flights.board(&core.bells, &wish, asked, exchange.snapshot.cache.finishes) {
+    let boarded = loop {
+        if !caching.no_cache
+            && let Some(hit) = stored(down, exchange, &answers, &wish).await?.filter(|hit| serves(hit, form, &caching))
+        {
+            return Ok(found(down, exchange, hit, &wish, caching));
+        }
+        match core.shared.flights.board(&core.bells, &wish, asked, exchange.snapshot.cache.finishes) {
+            Some(Boarded::Settling(flight)) => settled(down, exchange, &flight).await?,
+            boarded => break boarded,
+        }
+        wish.waits = false;
+    };
+    match boarded {
         Some(Boarded::Joined(follower)) => {
             core.meter.one(Metric::CacheJoined);
             exchange.cache_says = Some(Outcome::Hit { tier: Tier::Flight, age: 0, ttl: 0 });
@@ -92,7 +110,22 @@ pub async fn lookup(down: &mut Downstream<'_>, exchange: &mut Exchange) -> Resul
             take_off(own, exchange, leader, counts);
             Ok(Found::Flying(follower, form))
         }
-        None => Ok(Found::Nowhere),
+        None | Some(Boarded::Settling(_)) => Ok(Found::Nowhere),
+    }
+}
+
+/// Waits a moment for an answer that has just ended: it is in the cache then, or it was none to be kept.
+async fn settled(down: &mut Downstream<'_>, exchange: &Exchange, flight: &Flight) -> Result<(), Failure> {
+    let core = down.core;
+    down.timer.set((core.clock.now() + SETTLING_US_MAX).min(exchange.total_due));
+    let mut settled = pin!(poll_fn(|cx| flight.poll_settled(&core.bells, cx)));
+    let waited = down.until(settled.as_mut()).await;
+    core.bells.forget(flight.id);
+    match waited {
+        // A keeper that is behind is no reason to wait: the upstream is asked.
+        Ok(()) => Ok(()),
+        Err(Interrupt::Due) if core.clock.now() < exchange.total_due => Ok(()),
+        Err(interrupt) => Err(late(core, exchange.total_due, interrupt, Fault::TotalTimeout)),
     }
 }
 

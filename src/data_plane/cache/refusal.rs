@@ -10,7 +10,7 @@ use crate::{
         exchange::Exchange,
         failure::Failure,
         relay::{self, Ending},
-        reply::Reply,
+        reply::{Opening, Reply},
     },
     wire::{
         dialect::error::{self, Fault},
@@ -47,20 +47,23 @@ pub async fn tell(
         detail: "",
     };
     let mut told = Vec::new();
-    error::body(&mut told, exchange.dialect, &fault);
-    let plain = format!(
-        "HTTP/1.1 {} Error\r\n{}Content-Type: {}\r\nContent-Length: {}\r\n\r\n",
-        head.status,
-        retry_after(&head.bytes),
-        error::CONTENT_TYPE,
-        told.len()
-    );
+    // To these no body belongs, whatever the upstream's dialect makes of them.
+    let bodiless = matches!(head.status, 204 | 205 | 304);
+    if !bodiless {
+        error::body(&mut told, exchange.dialect, &fault);
+    }
+    let body_fields = match (bodiless, head.status) {
+        (true, 205) => "Content-Length: 0\r\n".to_owned(),
+        (true, _) => String::new(),
+        (false, _) => format!("Content-Type: {}\r\nContent-Length: {}\r\n", error::CONTENT_TYPE, told.len()),
+    };
+    let plain = format!("HTTP/1.1 {} Error\r\n{}{body_fields}\r\n", head.status, retry_after(&head.bytes));
     // Errors hold no thinking.
     exchange.think = None;
-    let mut reply = Reply::open(down, exchange, plain.as_bytes(), &told, true)?;
+    let mut reply = Reply::open(down, exchange, &Opening { head: plain.as_bytes(), resized: false }, &told, true)?;
     down.timer.set((down.core.clock.now() + exchange.snapshot.limits.idle_us).min(exchange.total_due));
     let flushed = down.flush().await;
-    let result = flushed.map_err(|interrupt| Failure::interrupted(interrupt, Kind::IdleTimeout));
+    let result = flushed.map_err(|interrupt| Failure::interrupted(interrupt, Kind::ClientStalled));
     relay::conclude(down, exchange, &mut reply, result).await
 }
 

@@ -11,22 +11,28 @@ use super::{
 use crate::{base::bounds::FLIGHT_CHAINS, policy::fingerprint::Fingerprint};
 
 type Chain = Vec<Arc<Flight>>;
+type Chains = Box<[ArcSwapOption<Chain>]>;
 
 pub struct Registry {
-    chains: Box<[ArcSwapOption<Chain>]>,
+    chains: Chains,
+    /// Flights that nobody joins any more and that have not ended: only to be found when their core dies.
+    detached: Chains,
 }
 
 /// What became of a wish to know an answer.
 pub enum Boarded {
     /// Somebody has asked already.
     Joined(Follower),
+    /// Somebody has asked and been answered this moment; whether the answer is kept will be known at once.
+    Settling(Arc<Flight>),
     /// The caller has to start the leader.
     Leads(Follower, Leader),
 }
 
 impl Default for Registry {
     fn default() -> Self {
-        Self { chains: (0..FLIGHT_CHAINS).map(|_| ArcSwapOption::empty()).collect() }
+        let empty = || (0..FLIGHT_CHAINS).map(|_| ArcSwapOption::empty()).collect();
+        Self { chains: empty(), detached: empty() }
     }
 }
 
@@ -34,12 +40,17 @@ impl Registry {
     /// Joins the flight of this fingerprint, or opens one whose pieces have the form `asked`.
     #[must_use]
     pub fn board(&self, bells: &Rc<Bells>, wish: &Wish, asked: Form, finishes: bool) -> Option<Boarded> {
-        let chain = self.chain(wish.print);
+        let chain = chain(&self.chains, wish.print);
         let mut opened = None;
         loop {
             let now = chain.load();
-            let standing = flights(&now).find(|flight| flight.print == wish.print && flight.serves(wish));
-            if let Some(follower) = standing.and_then(|flight| flight.follow(bells, wish.due)) {
+            let standing = flights(&now).find(|flight| flight.print == wish.print);
+            let fit = standing.filter(|flight| flight.tells_enough_for(wish));
+            if let Some(flight) = fit.filter(|flight| wish.waits && flight.is_settling()) {
+                return Some(Boarded::Settling(Arc::clone(flight)));
+            }
+            let joinable = fit.filter(|flight| flight.is_joinable());
+            if let Some(follower) = joinable.and_then(|flight| flight.follow(bells, wish.due)) {
                 return Some(Boarded::Joined(follower));
             }
             let (follower, leader) = match opened.take() {
@@ -53,6 +64,7 @@ impl Registry {
             let others = flights(&now).filter(|flight| flight.print != wish.print);
             let next = others.chain([&leader.flight]).cloned().collect();
             if replaced(chain, &now, next) {
+                standing.into_iter().for_each(|flight| self.detach(flight));
                 return Some(Boarded::Leads(follower, leader));
             }
             opened = Some((follower, leader));
@@ -61,36 +73,43 @@ impl Registry {
 
     /// Makes room for a new flight: who follows the old one goes on, but nobody joins it any more.
     pub fn displace(&self, print: Fingerprint) {
-        self.take_out(print, |flight| flight.print == print);
+        let chain = chain(&self.chains, print);
+        let standing: Vec<_> = flights(&chain.load()).filter(|flight| flight.print == print).cloned().collect();
+        standing.iter().for_each(|flight| self.detach(flight));
+        take_out(chain, |flight| flight.print == print);
     }
 
-    /// Takes a flight out, if it is still the one that stands there.
+    /// Takes a flight that has ended out.
     pub fn remove(&self, flight: &Arc<Flight>) {
-        self.take_out(flight.print, |standing| Arc::ptr_eq(standing, flight));
+        for chains in [&self.chains, &self.detached] {
+            take_out(chain(chains, flight.print), |standing| Arc::ptr_eq(standing, flight));
+        }
     }
 
-    fn take_out(&self, print: Fingerprint, which: impl Fn(&Arc<Flight>) -> bool) {
-        let chain = self.chain(print);
-        loop {
+    /// Remembers a flight that makes room for another.
+    fn detach(&self, flight: &Arc<Flight>) {
+        let chain = chain(&self.detached, flight.print);
+        // One that ends meanwhile takes itself out afterwards, or is not put in.
+        while flight.end().is_none() {
             let now = chain.load();
-            if !flights(&now).any(&which) {
-                return;
+            if replaced(chain, &now, flights(&now).chain([flight]).cloned().collect()) {
+                break;
             }
-            if replaced(chain, &now, flights(&now).filter(|flight| !which(flight)).cloned().collect()) {
-                return;
-            }
+        }
+        if flight.end().is_some() {
+            take_out(chain, |standing| Arc::ptr_eq(standing, flight));
         }
     }
 
     /// Would this flight be joined?
     #[must_use]
     pub fn holds(&self, flight: &Arc<Flight>) -> bool {
-        flights(&self.chain(flight.print).load()).any(|standing| Arc::ptr_eq(standing, flight))
+        flights(&chain(&self.chains, flight.print).load()).any(|standing| Arc::ptr_eq(standing, flight))
     }
 
     /// Ends the flights whose leader was on a core that died. `ring`: tells a core that there is news of a flight.
     pub fn bury(&self, dead: usize, ring: &dyn Fn(usize, u64)) {
-        for chain in &self.chains {
+        for chain in self.chains.iter().chain(&self.detached) {
             flights(&chain.load()).for_each(|flight| flight.bury(dead, ring));
         }
     }
@@ -104,10 +123,22 @@ impl Registry {
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
+}
 
-    /// Fingerprints are hashes already.
-    fn chain(&self, Fingerprint(print): Fingerprint) -> &ArcSwapOption<Chain> {
-        &self.chains[usize::from(u16::from_le_bytes([print[0], print[1]])) % FLIGHT_CHAINS]
+/// Fingerprints are hashes already.
+fn chain(chains: &Chains, Fingerprint(print): Fingerprint) -> &ArcSwapOption<Chain> {
+    &chains[usize::from(u16::from_le_bytes([print[0], print[1]])) % FLIGHT_CHAINS]
+}
+
+fn take_out(chain: &ArcSwapOption<Chain>, which: impl Fn(&Arc<Flight>) -> bool) {
+    loop {
+        let now = chain.load();
+        if !flights(&now).any(&which) {
+            return;
+        }
+        if replaced(chain, &now, flights(&now).filter(|flight| !which(flight)).cloned().collect()) {
+            return;
+        }
     }
 }
 

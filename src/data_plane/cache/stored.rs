@@ -14,7 +14,6 @@ use crate::{
         exchange::{Caching, Exchange},
         failure::Failure,
         relay::Ending,
-        send::late,
     },
     policy::answers::Hit,
     wire::{
@@ -128,7 +127,7 @@ async fn flush(down: &mut Downstream<'_>, exchange: &Exchange) -> Result<Ending,
     let core = down.core;
     down.timer.set((core.clock.now() + exchange.snapshot.limits.idle_us).min(exchange.total_due));
     let Err(interrupt) = down.flush().await else { return Ok(Ending::Complete) };
-    let failure = late(core, exchange.total_due, interrupt, Fault::IdleTimeout);
+    let failure = Failure::interrupted(interrupt, Fault::ClientStalled);
     account::warn(core, exchange, &failure);
     Ok(Ending::Cut(failure.kind))
 }

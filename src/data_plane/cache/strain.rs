@@ -83,16 +83,29 @@ fn has_choices(start: &[u8]) -> bool {
 }
 
 fn is_counts(event: &[u8]) -> bool {
+    /// Whatever else stands there (an error, most of all) is more than counts. llama.cpp's `timings` are not: they come
+    /// with the counts, and clients that look at the first choice unasked would stumble over their event.
     #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[expect(dead_code, reason = "only whether there are others counts")]
     struct Counts {
         choices: Vec<IgnoredAny>,
         usage: Option<IgnoredAny>,
+        id: Option<IgnoredAny>,
+        object: Option<IgnoredAny>,
+        created: Option<IgnoredAny>,
+        model: Option<IgnoredAny>,
+        system_fingerprint: Option<IgnoredAny>,
+        service_tier: Option<IgnoredAny>,
+        provider: Option<IgnoredAny>,
+        obfuscation: Option<IgnoredAny>,
+        timings: Option<IgnoredAny>,
     }
     let Some(data) = event.trim_ascii().strip_prefix(b"data:") else { return false };
     // Events with text are told from it by a look.
     memchr::memmem::find(data, b"usage").is_some()
         && serde_json::from_slice::<Counts>(data)
-            .is_ok_and(|Counts { choices, usage }| choices.is_empty() && usage.is_some())
+            .is_ok_and(|Counts { choices, usage, .. }| choices.is_empty() && usage.is_some())
 }
 
 #[cfg(test)]
@@ -101,7 +114,7 @@ mod tests {
 
     #[test]
     fn only_the_counts_go_at_every_cut() {
-        let counts = "data: {\"id\":\"x\",\"choices\":[],\"usage\":{\"prompt_tokens\":1}}\n\n";
+        let counts = "data: {\"id\":\"x\",\"choices\":[],\"usage\":{\"prompt_tokens\":1},\"timings\":{}}\n\n";
         let others = [
             ": a comment\n\n",
             "data: {\"choices\":[{\"delta\":{\"content\":\"\\\"choices\\\":[],\\\"usage\\\":\"}}],\"usage\":null}\n\n",
@@ -110,6 +123,8 @@ mod tests {
             "data: {\"choices\":[],\"usage\":null,\"prompt_filter_results\":[]}\n\n",
             "event: usage\ndata: x\n\n",
             "data: [DONE]\n\n",
+            "data: {\"choices\":[],\"usage\":{},\"error\":{\"message\":\"the backend died\"}}\n\n",
+            "data: {\"choices\":[],\"usage\":{},\"new\":1}\n\n",
             "data: cut usage",
         ];
         let mut stream = String::new();

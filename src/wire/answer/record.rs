@@ -389,6 +389,8 @@ impl Take {
         answer.finish = match calls.is_empty() {
             _ if limited => Finish::Length,
             true => Finish::Stop,
+            // A forced call ends with `stop` in the OpenAI dialect; Ollama has no other word for any.
+            false if self.kind.is_openai() => finish,
             false => Finish::ToolCalls,
         };
         let mut calls = calls.into_iter().map(Some).collect::<Vec<_>>();

@@ -2,6 +2,7 @@
 
 mod dirs;
 mod embeddings;
+mod endings;
 mod forms;
 mod hits;
 mod joins;

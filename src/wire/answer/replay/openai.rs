@@ -104,7 +104,8 @@ impl Replay<'_> {
     /// The content's value and the members after it.
     fn message(&self, out: &mut Vec<u8>) {
         let text = self.whole_text();
-        if text.is_empty() && self.answer.finish == Finish::ToolCalls {
+        let calls = self.answer.calls().next().is_some();
+        if text.is_empty() && calls {
             out.extend_from_slice(b"null");
         } else {
             string(out, &text);
@@ -115,7 +116,7 @@ impl Replay<'_> {
             out.push(b',');
             self.reasoning(&thinking, out);
         }
-        if self.answer.finish == Finish::ToolCalls {
+        if calls {
             out.extend_from_slice(b",\"tool_calls\":[");
             for (at, call) in self.answer.calls().enumerate() {
                 if at > 0 {
