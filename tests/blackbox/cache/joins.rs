@@ -29,6 +29,7 @@ both_drivers![
     everybody_learns_of_a_refusal,
     an_upstream_that_stops_sending_is_told_to_all,
     flights_on_a_core_that_dies_end,
+    displaced_flights_die_with_their_core_too,
 ];
 
 /// Opens step by step.
@@ -392,4 +393,33 @@ fn flights_on_a_core_that_dies_end(io: Io) {
     // Nobody joins what is dead.
     assert!(told(&gateway.post(CHAT, &question("q", true))).ended);
     eventually("no flight is left", || gateway.metric("thinkgate_cache_flights", &[]) == 0.0);
+}
+
+fn displaced_flights_die_with_their_core_too(io: Io) {
+    if !cfg!(debug_assertions) {
+        return;
+    }
+    for _ in 0..4 {
+        let (upstream, gate) = gated(50, 10);
+        let gateway = cached(io, &upstream).env("TEST_FAULTS", "1").start();
+        let mut clients = crowd(&gateway, 8, true);
+        for client in &mut clients {
+            client.head();
+        }
+        // Another one takes its place; its followers are on both cores still.
+        let mut fresh = gateway.connect();
+        fresh.send(post(CHAT, "Cache-Control: no-cache\r\n", &question("q", true)));
+        fresh.head();
+        let mut killer = gateway.connect();
+        killer.send("GET /test-fault/worker HTTP/1.1\r\nHost: g\r\n\r\n");
+        killer.drain();
+        eventually("it is replaced", || gateway.metric("thinkgate_worker_restarts_total", &[]) == 1.0);
+        gate.open(50);
+        let started = Instant::now();
+        for client in &mut clients {
+            while matches!(client.try_chunk(), Ok(Some(_))) {}
+        }
+        // Whole or cut, whichever core it was: nobody waits for a leader that is dead.
+        assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+    }
 }
