@@ -5,6 +5,7 @@
 
 mod connection;
 mod routes;
+pub mod size;
 pub mod stats;
 
 use std::cmp::Reverse;
