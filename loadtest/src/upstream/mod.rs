@@ -4,6 +4,7 @@
 //! copy of prepared bytes with the nonce filled in, an event is one `send`.
 
 mod connection;
+pub mod counters;
 mod routes;
 pub mod size;
 pub mod stats;
