@@ -14,10 +14,10 @@ pub fn command() -> Command {
         .subcommand(upstream_command())
         .subcommand(
             Command::new("compare")
-                .about("Two reports side by side; exit status 1 when a figure became worse")
+                .about("Two reports of a scenario side by side; exit status 1 when the target became worse")
                 .arg(Arg::new("before").required(true).value_name("A.json"))
                 .arg(Arg::new("after").required(true).value_name("B.json"))
-                .arg(number("tolerance", "PERCENT", "How much worse is still the same").default_value("10")),
+                .arg(number("tolerance", "PERCENT", "How much worse is still the same, 0 to 1000").default_value("10")),
         )
 }
 

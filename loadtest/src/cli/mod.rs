@@ -125,8 +125,12 @@ fn compare_files(arguments: &ArgMatches) -> Result<End, Failure> {
         let bytes = std::fs::read(file).map_err(|error| usage(format!("{file}: {error}")))?;
         serde_json::from_slice(&bytes).map_err(|error| usage(format!("{file}: {error}")))
     };
-    let tolerance = arguments.get_one::<f64>("tolerance").copied().unwrap_or(10.0) / 100.0;
-    let (shown, worse) = compare::compare(&load("before")?, &load("after")?, tolerance);
+    let percent = arguments.get_one::<f64>("tolerance").copied().unwrap_or(10.0);
+    if !(0.0..=1000.0).contains(&percent) {
+        return Err(usage(format!("--tolerance {percent}: 0 to 1000 per cent")));
+    }
+    let (before, after) = (load("before")?, load("after")?);
+    let (shown, worse) = compare::compare(&before, &after, percent / 100.0).map_err(Failure::Usage)?;
     write!(io::stdout(), "{shown}")?;
     Ok(if worse.is_empty() { End::Done } else { End::Failed })
 }
