@@ -387,6 +387,22 @@ mod tests {
     }
 
     #[test]
+    fn what_is_seldom_wrong_is_bound_too() {
+        for (names, figure, most) in [
+            (&["json", "churn"][..], "latency_p999_us", 500_000.0),
+            (&["json", "churn"], "upstream_requests_percent", 105.0),
+            (&["json", "stream", "churn", "steady"], "resent", 0.0),
+            (&["stream", "think", "paced", "think-paced"], "first_event_p99_us", 1_000_000.0),
+            (&["mixed"], "latency_p999_us", 3_000_000.0),
+        ] {
+            for name in names {
+                let bounds = Scenario::load(name).unwrap().bounds;
+                assert_eq!(bounds.get(figure), Some(&Bound::Number(most)), "{figure} in {name}");
+            }
+        }
+    }
+
+    #[test]
     fn mistakes_are_named() {
         let good = "name: x\nabout: y\nconnections: 1\nduration: 1s\nrequests: [{model: mock-json}]\n";
         assert!(Scenario::parse(good).is_ok());
