@@ -1,8 +1,6 @@
 //! One measurement: a scenario against one proxy, once.
 
 use std::io;
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crate::client::check::Fault;
@@ -14,7 +12,7 @@ use crate::figures::Figures;
 use crate::scenario::Scenario;
 use crate::subject::Subject;
 use crate::subject::proc::{self, Holdings};
-use crate::upstream::stats::Stats;
+use crate::upstream::counters::{Counters, Counts};
 
 /// How long the proxy may take to let go of what clients have left.
 const DRAIN_MAX: Duration = Duration::from_secs(5);
@@ -38,8 +36,8 @@ pub struct Round {
 pub struct Setting<'a> {
     /// The scenario.
     pub scenario: &'a Scenario,
-    /// The mock server's counters, when it runs in this process.
-    pub upstream: Option<Arc<Stats>>,
+    /// The counters of the mock server behind this proxy, when it is known which one that is.
+    pub upstream: Option<Counters>,
     /// Clock ticks a second.
     pub ticks: u64,
     /// Told how much of the measurement is done, 0 to 1.
@@ -103,8 +101,7 @@ fn flow(load: &Load, subject: &Subject, setting: &mut Setting<'_>) -> io::Result
         }
     }
     let pids = subject.processes();
-    let upstream_requests =
-        |setting: &Setting<'_>| setting.upstream.as_ref().map(|s| s.requests.load(Ordering::Relaxed));
+    let upstream_requests = |setting: &Setting<'_>| Some(setting.upstream.as_ref()?.read()?.requests);
     let asked_before = upstream_requests(setting);
     let (begun, clock) = (Instant::now(), proc::cpu(&pids));
     let (mut samples, mut next_sample) = (Vec::new(), Duration::ZERO);
@@ -128,9 +125,10 @@ fn flow(load: &Load, subject: &Subject, setting: &mut Setting<'_>) -> io::Result
     };
     put("requests_per_second", tally.requests as f64 / seconds);
     if let (Some(before), Some(after)) = (asked_before, upstream_requests(setting))
+        && let Some(reached) = after.checked_sub(before)
         && load.sameness != Sameness::Unique
     {
-        put("upstream_requests_percent", (after - before) as f64 * 100.0 / tally.requests.max(1) as f64);
+        put("upstream_requests_percent", reached as f64 * 100.0 / tally.requests.max(1) as f64);
     }
     if tally.events > 0 {
         put("events_per_second", tally.upstream_events / seconds);
@@ -205,14 +203,11 @@ fn growth(samples: &[Holdings]) -> Option<f64> {
 
 /// After all clients are gone: what the proxy still holds.
 fn left_behind(pids: &[u32], before: &Holdings, setting: &Setting<'_>, put: &mut impl FnMut(&str, f64)) {
-    let running = |stats: &Stats| {
-        let ended = stats.completed.load(Ordering::Relaxed) + stats.aborted.load(Ordering::Relaxed);
-        stats.requests.load(Ordering::Relaxed).saturating_sub(ended)
-    };
+    let running = |counts: Counts| counts.requests.saturating_sub(counts.completed + counts.aborted);
     let begun = Instant::now();
     let mut left = None;
     while begun.elapsed() < DRAIN_MAX {
-        left = setting.upstream.as_deref().map(running);
+        left = setting.upstream.as_ref().and_then(Counters::read).map(running);
         if left.unwrap_or(0) == 0 && begun.elapsed() > Duration::from_secs(1) {
             break;
         }

@@ -2,7 +2,6 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use crate::client::check::{Strictness, Thinking};
@@ -14,7 +13,8 @@ use crate::report::provenance::Provenance;
 use crate::report::{Report, SubjectReport, bounds};
 use crate::scenario::Scenario;
 use crate::subject::{Settings, Subject, Target};
-use crate::upstream::{Mock, stats::Stats};
+use crate::upstream::Mock;
+use crate::upstream::counters::Counters;
 
 /// Everything that was asked on the command line.
 #[derive(Clone, Debug)]
@@ -27,8 +27,10 @@ pub struct Plan {
     pub rounds: u32,
     /// The mock server to start, if any.
     pub mock: Option<crate::upstream::Settings>,
-    /// Where the mock server is, if it is not ours.
-    pub upstream: SocketAddr,
+    /// Where the mock server is that stands behind everything, if it is not ours.
+    pub upstream: Option<SocketAddr>,
+    /// Figures whose bound was asked for on the command line.
+    pub asked: Vec<String>,
     /// Whether peers write an access log.
     pub access_log: bool,
     /// The proxy's core.
@@ -64,15 +66,19 @@ pub fn run(plan: &Plan) -> io::Result<Report> {
     crate::sys::pin_to(&own_cores)?;
     crate::sys::exact_timers();
     let mock = plan.mock.as_ref().map(Mock::start).transpose()?;
-    let upstream = mock.as_ref().map_or(plan.upstream, |mock| mock.address);
+    let counters = Behind {
+        own: mock.as_ref().map(|mock| Counters::Own(mock.stats.clone())),
+        remote: plan.upstream.map(Counters::remote),
+    };
+    // Without a mock server nothing is started that would ask for its address.
+    let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
     let settings = Settings {
-        upstream,
+        upstream: mock.as_ref().map(|mock| mock.address).or(plan.upstream).unwrap_or(nowhere),
         access_log: plan.access_log,
         files: crate::sys::raise_open_files(),
         core: plan.proxy_core,
         own_cores,
     };
-    let stats = mock.as_ref().map(|mock| mock.stats.clone());
     let mut results: Vec<Part> = plan.targets.iter().map(|_| Part::default()).collect();
     let mut progress = Progress::new(plan.rounds as usize * plan.targets.len());
     for round in 0..plan.rounds as usize {
@@ -87,7 +93,7 @@ pub fn run(plan: &Plan) -> io::Result<Report> {
                 plan.rounds,
                 target.name()
             ));
-            results[at].measure(plan, target, &settings, stats.clone(), &progress)?;
+            results[at].measure(plan, target, &settings, counters.of(target), &progress)?;
             progress.end();
             if crate::sys::interrupted() {
                 return Err(io::Error::new(io::ErrorKind::Interrupted, "stopped"));
@@ -96,9 +102,33 @@ pub fn run(plan: &Plan) -> io::Result<Report> {
     }
     drop(progress);
     let subjects: Vec<_> = plan.targets.iter().zip(results).map(|(target, part)| part.report(target)).collect();
-    let bounds = bounds::judge(&plan.scenario.bounds, &subjects);
+    let bounds = bounds::judge(&plan.scenario.bounds, &plan.asked, &subjects);
     let about = plan.scenario.about.clone();
     Ok(Report { scenario: plan.scenario.name.clone(), about, provenance, subjects, bounds })
+}
+
+/// Whether the mock server of this process, if there is one, is what this target forwards to.
+#[must_use]
+pub fn has_our_mock_behind(target: &Target) -> bool {
+    match target {
+        Target::Running { .. } => false,
+        Target::Spawn { command, .. } => command.contains("{upstream}"),
+        Target::Nginx | Target::Haproxy | Target::Direct => true,
+    }
+}
+
+/// The counters that there are.
+struct Behind {
+    own: Option<Counters>,
+    remote: Option<Counters>,
+}
+
+impl Behind {
+    /// The counters of the mock server behind a target; what another one has seen says nothing about it.
+    fn of(&self, target: &Target) -> Option<Counters> {
+        let own = || self.own.clone().filter(|_| has_our_mock_behind(target));
+        self.remote.clone().or_else(own)
+    }
 }
 
 #[derive(Default)]
@@ -114,7 +144,7 @@ impl Part {
         plan: &Plan,
         target: &Target,
         settings: &Settings,
-        upstream: Option<Arc<Stats>>,
+        upstream: Option<Counters>,
         progress: &Progress,
     ) -> io::Result<()> {
         let subject = Subject::start(target, settings)?;
@@ -164,10 +194,38 @@ fn load(plan: &Plan, target: &Target, address: SocketAddr) -> io::Result<Load> {
     })
 }
 
+/// Where everything runs; of what we did not start, what the system says.
 fn pinning(plan: &Plan) -> String {
     let core = |core: Option<usize>| core.map_or("any core".to_owned(), |core| format!("core {core}"));
-    let mock = plan.mock.as_ref().map_or(String::new(), |mock| format!(", mock server on {}", core(mock.core)));
-    format!("proxy on {}, client on {}{mock}", core(plan.proxy_core), core(plan.load_core))
+    let mut parts = Vec::new();
+    let mut running = false;
+    for target in &plan.targets {
+        if let Target::Running { pid, .. } = target {
+            running = true;
+            let cores = pid.and_then(allowed_cores);
+            parts.push(
+                cores.map_or("proxy where it runs".to_owned(), |list| format!("proxy on cores {list} (its own)")),
+            );
+        }
+    }
+    let is_started = |target: &Target| !matches!(target, Target::Running { .. } | Target::Direct);
+    if plan.targets.iter().any(is_started) {
+        parts.push(format!("{} on {}", if running { "peers" } else { "proxy" }, core(plan.proxy_core)));
+    }
+    parts.push(format!("client on {}", core(plan.load_core)));
+    match (&plan.mock, plan.upstream) {
+        (Some(mock), _) => parts.push(format!("mock server on {}", core(mock.core))),
+        (None, Some(address)) => parts.push(format!("mock server {address} where it runs")),
+        (None, None) => {}
+    }
+    parts.join(", ")
+}
+
+/// The cores that a process may use, as `/proc` writes them: `0-3,8`.
+fn allowed_cores(pid: u32) -> Option<String> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let list = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"))?;
+    Some(list.trim().to_owned())
 }
 
 fn rounds(plan: &Plan) -> String {

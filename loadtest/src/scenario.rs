@@ -1,18 +1,32 @@
 //! Scenarios: files that say what is asked, how, for how long, and the bound that makes the run a success.
 
+mod bound;
+mod expect;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer};
 
 use crate::client::load::{Mode, Sameness, SlowReader};
-use crate::client::request::{Outcome, Wanted};
+use crate::client::request::Wanted;
 use crate::client::schedule::Spacing;
 use crate::script::{Dialect, Script};
-use crate::upstream::Outage;
+use crate::upstream::{Outage, size};
+pub use bound::Bound;
+use expect::Expect;
 
 /// Connections of one scenario at most.
 pub const CONNECTIONS_MAX: usize = 200_000;
+/// Bytes of a request's body at most.
+pub const BODY_BYTES_MAX: usize = 16 << 20;
+/// Bytes that a slow reader takes at a time at most.
+const SLOW_BYTES_MAX: usize = 16 << 20;
+/// Kinds of requests in a mix, and the weight of one, at most: shares are drawn from their sum.
+const KINDS_MAX: usize = 4000;
+const WEIGHT_MAX: u32 = 1_000_000;
+/// No time in a scenario or an option is longer.
+const DURATION_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// The scenarios that come with the tool, in the order of `loadtest list`.
 pub const EMBEDDED: &[(&str, &str)] = &[
@@ -143,49 +157,6 @@ enum DialectName {
     Ollama,
 }
 
-#[derive(Clone, Debug, Deserialize)]
-#[serde(untagged)]
-enum Expect {
-    Named(ExpectName),
-    Statuses(Vec<u16>),
-}
-
-#[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum ExpectName {
-    Whole,
-    Broken,
-    Error,
-    WholeOrError,
-    Stalled,
-}
-
-impl Default for Expect {
-    fn default() -> Self {
-        Expect::Named(ExpectName::Whole)
-    }
-}
-
-/// The most a figure may be.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(untagged)]
-pub enum Bound {
-    /// A number.
-    Number(f64),
-    /// So many times a peer's figure, written `2 x nginx`.
-    Times(String),
-}
-
-impl Bound {
-    /// The factor and the peer of a relative bound.
-    #[must_use]
-    pub fn relative(&self) -> Option<(f64, &str)> {
-        let Bound::Times(text) = self else { return None };
-        let (factor, peer) = text.split_once(" x ")?;
-        Some((factor.trim().parse().ok()?, peer.trim()))
-    }
-}
-
 fn one() -> u32 {
     1
 }
@@ -204,7 +175,7 @@ fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::E
     parse_duration(&text).map_err(serde::de::Error::custom)
 }
 
-/// Reads `250ms`, `5s`, `10m`, `1h`.
+/// Reads `250ms`, `5s`, `10m`, `1h`, up to 30 days.
 ///
 /// # Errors
 /// A sentence with the spellings.
@@ -219,7 +190,8 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
         _ => return Err(format!("`{text}` is no duration: write 250ms, 5s, 10m or 1h")),
     };
     let number: u64 = digits.parse().map_err(|_| format!("`{text}` is no duration: write 250ms, 5s, 10m or 1h"))?;
-    number.checked_mul(scale).map(Duration::from_millis).ok_or_else(|| format!("`{text}` is too long"))
+    let time = number.checked_mul(scale).map(Duration::from_millis).filter(|time| *time <= DURATION_MAX);
+    time.ok_or_else(|| format!("`{text}` is too long: at most 30 days, 720h"))
 }
 
 impl Scenario {
@@ -251,17 +223,15 @@ impl Scenario {
     }
 
     fn check(&self) -> Result<(), String> {
-        if self.requests.is_empty() {
-            return Err("`requests` is empty".into());
-        }
+        self.check_requests()?;
         if !(1..=CONNECTIONS_MAX).contains(&self.connections) {
             return Err(format!("`connections` must be 1 to {CONNECTIONS_MAX}"));
         }
         if matches!(self.mode, ModeName::Open) && !(0.01..=1e7).contains(&self.rate) {
             return Err("`mode: open` needs a `rate` of requests a second".into());
         }
-        if self.slow_reader.is_some_and(|slow| slow.bytes == 0) {
-            return Err("`slow_reader.bytes` must be at least 1".into());
+        if self.slow_reader.is_some_and(|slow| !(1..=SLOW_BYTES_MAX).contains(&slow.bytes)) {
+            return Err(format!("`slow_reader.bytes` must be 1 to {SLOW_BYTES_MAX}"));
         }
         if self.abandon_after.is_some_and(|(low, high)| low > high || low == 0) {
             return Err("`abandon_after` is [least, most], from 1".into());
@@ -269,14 +239,41 @@ impl Scenario {
         if self.distinct_requests.is_some() && self.identical_in_a_row.is_some() {
             return Err("`distinct_requests` and `identical_in_a_row` exclude one another".into());
         }
-        if self.duration.is_zero() {
-            return Err("`duration` is above 0".into());
-        }
-        for (name, bound) in &self.bounds {
-            crate::figures::known(name)?;
-            if matches!(bound, Bound::Times(_)) && bound.relative().is_none() {
-                return Err(format!("the bound `{name}` is a number or `2 x nginx`"));
+        for (name, count) in
+            [("distinct_requests", self.distinct_requests), ("identical_in_a_row", self.identical_in_a_row)]
+        {
+            if count == Some(0) {
+                return Err(format!("`{name}` must be at least 1"));
             }
+        }
+        for (name, time) in [("duration", self.duration), ("timeout", self.timeout)] {
+            if time.is_zero() {
+                return Err(format!("`{name}` is above 0"));
+            }
+        }
+        if self.outage.is_some_and(|outage| outage.length.is_zero() || outage.length >= outage.every) {
+            return Err("`outage.length` is above 0 and below `outage.every`".into());
+        }
+        self.bounds.keys().try_for_each(|name| crate::figures::known(name))
+    }
+
+    fn check_requests(&self) -> Result<(), String> {
+        if self.requests.is_empty() {
+            return Err("`requests` is empty".into());
+        }
+        if self.requests.len() > KINDS_MAX {
+            return Err(format!("`requests` has {} kinds, at most {KINDS_MAX} are allowed", self.requests.len()));
+        }
+        for request in &self.requests {
+            if request.body_bytes > BODY_BYTES_MAX {
+                return Err(format!("`body_bytes` of `{}` must be at most {BODY_BYTES_MAX}", request.model));
+            }
+            if request.weight > WEIGHT_MAX {
+                return Err(format!("`weight` of `{}` must be at most {WEIGHT_MAX}", request.model));
+            }
+        }
+        if self.requests.iter().all(|request| request.weight == 0) {
+            return Err("every `weight` in `requests` is 0: nothing would be asked".into());
         }
         Ok(())
     }
@@ -331,27 +328,22 @@ impl Scenario {
     /// The mix. `model` replaces every model's name, for servers that have names of their own; `script` says what they then answer.
     ///
     /// # Errors
-    /// When a model is no script and none is given.
+    /// When a model is no script, or its answer would be too large.
     pub fn wanted(&self, model: Option<&str>) -> Result<Vec<Wanted>, String> {
         self.requests
             .iter()
             .map(|request| {
+                let script = Script::parse(&request.model)?;
+                size::check(&script, &request.model)?;
                 Ok(Wanted {
-                    script: Script::parse(&request.model)?,
+                    script,
                     model: model.unwrap_or(&request.model).to_owned(),
                     dialect: match request.dialect {
                         DialectName::Openai => Dialect::OpenAi,
                         DialectName::Ollama => Dialect::Ollama,
                     },
                     body_bytes: request.body_bytes,
-                    outcome: match &request.expect {
-                        Expect::Named(ExpectName::Whole) => Outcome::Whole,
-                        Expect::Named(ExpectName::Broken) => Outcome::Broken,
-                        Expect::Named(ExpectName::Error) => Outcome::Status(Vec::new()),
-                        Expect::Named(ExpectName::WholeOrError) => Outcome::WholeOrStatus,
-                        Expect::Named(ExpectName::Stalled) => Outcome::Stalled,
-                        Expect::Statuses(list) => Outcome::Status(list.clone()),
-                    },
+                    outcome: request.expect.0.clone(),
                     weight: request.weight,
                 })
             })
@@ -395,6 +387,22 @@ mod tests {
     }
 
     #[test]
+    fn what_is_seldom_wrong_is_bound_too() {
+        for (names, figure, most) in [
+            (&["json", "churn"][..], "latency_p999_us", 500_000.0),
+            (&["json", "churn"], "upstream_requests_percent", 105.0),
+            (&["json", "stream", "churn", "steady"], "resent", 0.0),
+            (&["stream", "think", "paced", "think-paced"], "first_event_p99_us", 1_000_000.0),
+            (&["mixed"], "latency_p999_us", 3_000_000.0),
+        ] {
+            for name in names {
+                let bounds = Scenario::load(name).unwrap().bounds;
+                assert_eq!(bounds.get(figure), Some(&Bound::Number(most)), "{figure} in {name}");
+            }
+        }
+    }
+
+    #[test]
     fn mistakes_are_named() {
         let good = "name: x\nabout: y\nconnections: 1\nduration: 1s\nrequests: [{model: mock-json}]\n";
         assert!(Scenario::parse(good).is_ok());
@@ -409,23 +417,40 @@ mod tests {
             (good.to_owned() + "abandon_after: [5, 2]\n", "abandon_after"),
             (good.to_owned() + "distinct_requests: 5\nidentical_in_a_row: 2\n", "exclude"),
             (good.replace("[{model: mock-json}]", "[]"), "requests"),
+            (good.to_owned() + "timeout: 0s\n", "timeout"),
+            (good.to_owned() + "timeout: 721h\n", "30 days"),
+            (good.to_owned() + "distinct_requests: 0\n", "distinct_requests"),
+            (good.to_owned() + "identical_in_a_row: 0\n", "identical_in_a_row"),
+            (good.to_owned() + "slow_reader: {bytes: 16777217, every: 1ms}\n", "slow_reader.bytes"),
+            (good.to_owned() + "slow_reader: {bytes: 0, every: 1ms}\n", "slow_reader.bytes"),
+            (good.to_owned() + "outage: {every: 1s, length: 1s}\n", "outage.length"),
+            (good.to_owned() + "outage: {every: 1s, length: 0s}\n", "outage.length"),
+            (good.to_owned() + "bounds: {errors: .nan}\n", "bounds.errors"),
+            (good.to_owned() + "bounds: {errors: -1}\n", "bounds.errors"),
+            (good.to_owned() + "bounds: {latency_p99_us: 2 x apache}\n", "apache"),
+            (good.replace("mock-json", "mock-json, body_bytes: 16777217"), "body_bytes"),
+            (good.replace("mock-json", "mock-json, weight: 0"), "weight"),
+            (good.replace("mock-json", "mock-json, weight: 1000001"), "weight"),
+            (good.replace("mock-json", "mock-json, expect: []"), "expect"),
+            (good.replace("mock-json", "mock-json, expect: hole"), "whole_or_error"),
         ] {
             let error = Scenario::parse(&change).unwrap_err();
             assert!(error.contains(word), "{word}: {error}");
         }
         let odd = Scenario::parse(&good.replace("mock-json", "gpt")).unwrap();
         assert!(odd.wanted(None).unwrap_err().contains("gpt"));
+        let vast = Scenario::parse(&good.replace("mock-json", "mock-stream-e100000-b65536")).unwrap();
+        assert!(vast.wanted(None).unwrap_err().contains("6250 MiB"));
         assert!(Scenario::load("no-such").unwrap_err().contains("slow-readers"));
     }
 
     #[test]
-    fn durations_and_relative_bounds_are_read() {
+    fn durations_are_read_up_to_30_days() {
         assert_eq!(parse_duration("250ms"), Ok(Duration::from_millis(250)));
         assert_eq!(parse_duration("2h"), Ok(Duration::from_secs(7200)));
-        for bad in ["", "s", "5", "5 s", "-1s", "99999999999999999999s", "9999999999999999h"] {
+        assert_eq!(parse_duration("720h"), Ok(DURATION_MAX));
+        for bad in ["", "s", "5", "5 s", "-1s", "99999999999999999999s", "9999999999999999h", "721h", "2592000001ms"] {
             assert!(parse_duration(bad).is_err(), "{bad}");
         }
-        assert_eq!(Bound::Times("1.5 x nginx".into()).relative(), Some((1.5, "nginx")));
-        assert_eq!(Bound::Times("nginx".into()).relative(), None);
     }
 }

@@ -14,10 +14,10 @@ pub fn command() -> Command {
         .subcommand(upstream_command())
         .subcommand(
             Command::new("compare")
-                .about("Two reports side by side; exit status 1 when a figure became worse")
+                .about("Two reports of a scenario side by side; exit status 1 when the target became worse")
                 .arg(Arg::new("before").required(true).value_name("A.json"))
                 .arg(Arg::new("after").required(true).value_name("B.json"))
-                .arg(number("tolerance", "PERCENT", "How much worse is still the same").default_value("10")),
+                .arg(number("tolerance", "PERCENT", "How much worse is still the same, 0 to 1000").default_value("10")),
         )
 }
 
@@ -39,7 +39,7 @@ fn switch(name: &'static str, help: &'static str) -> Arg {
 
 fn run_command() -> Command {
     Command::new("run")
-        .about("Runs a scenario; exit status 1 when its bound is missed")
+        .about("Runs a scenario; exit status 1 when a bound is missed, or one of --bound not measured")
         .arg(Arg::new("scenario").required(true).value_name("SCENARIO").help("A name from `loadtest list`, or a file"))
         .args([
             option("url", "URL", "The proxy, http://host:port[/prefix]; with --spawn, where the command listens"),
@@ -52,7 +52,7 @@ fn run_command() -> Command {
             option(
                 "upstream",
                 "HOST:PORT",
-                "A mock server that runs already (`loadtest upstream`); default: one in this process",
+                "A mock server that runs already (`loadtest upstream`): what we start forwards to it, and with --url it is what stands behind the proxy; default: one in this process for what we start",
             ),
             option("rounds", "N", "Measurements of each")
                 .default_value("3")

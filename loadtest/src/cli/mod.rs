@@ -1,16 +1,19 @@
 //! The command line.
 
+mod address;
 mod command;
+mod descriptors;
+mod output;
 mod plan;
 
 use std::io::{self, Write};
-use std::path::Path;
 
 use clap::ArgMatches;
 
-use crate::report::{Report, compare, svg, table};
+use crate::report::bounds::Verdict;
+use crate::report::{Report, compare};
 use crate::run;
-use crate::scenario::{Bound, EMBEDDED, Scenario};
+use crate::scenario::{EMBEDDED, Scenario};
 use crate::upstream::{self, Mock};
 
 /// How the program ends.
@@ -53,6 +56,7 @@ pub fn main() -> End {
     }
 }
 
+#[derive(Debug)]
 enum Failure {
     Usage(String),
     Run(String),
@@ -76,14 +80,7 @@ fn list() -> Result<End, Failure> {
     let mut rows = Vec::new();
     for (name, text) in EMBEDDED {
         let scenario = Scenario::parse(text).map_err(Failure::Run)?;
-        let bounds: Vec<String> = scenario
-            .bounds
-            .iter()
-            .map(|(figure, bound)| match bound {
-                Bound::Number(most) => format!("{figure} ≤ {most}"),
-                Bound::Times(text) => format!("{figure} ≤ {text}"),
-            })
-            .collect();
+        let bounds: Vec<String> = scenario.bounds.iter().map(|(figure, bound)| format!("{figure} ≤ {bound}")).collect();
         rows.push(format!("{name}\n    {}\n    bounds: {}\n", scenario.about.trim(), bounds.join(", ")));
     }
     io::stdout().write_all(rows.join("\n").as_bytes())?;
@@ -93,7 +90,7 @@ fn list() -> Result<End, Failure> {
 fn serve(arguments: &ArgMatches) -> Result<End, Failure> {
     let _ = crate::sys::raise_open_files();
     let settings = upstream::Settings {
-        listen: plan::address(text(arguments, "listen").unwrap_or("127.0.0.1:9100"))?,
+        listen: address::address(text(arguments, "listen").unwrap_or("127.0.0.1:9100"))?,
         fallback: text(arguments, "script").unwrap_or_default().to_owned(),
         turn: arguments.get_one("turn").copied().unwrap_or(1),
         core: arguments.get_one("core").copied(),
@@ -110,49 +107,16 @@ fn serve(arguments: &ArgMatches) -> Result<End, Failure> {
 
 fn run_scenario(arguments: &ArgMatches) -> Result<End, Failure> {
     let plan = plan::plan(arguments)?;
-    let files = crate::sys::raise_open_files();
-    // The mock server in this process has a descriptor for each of the proxy's.
-    let needed = plan.scenario.connections as u64 * if plan.mock.is_some() { 2 } else { 1 } + 64;
-    if needed > files {
-        return Err(usage(format!("{needed} descriptors are needed, {files} allowed: ulimit -n {needed}")));
-    }
-    if let Some(folder) = text(arguments, "out") {
-        // Before the measurement, not after it.
-        std::fs::create_dir_all(folder).map_err(|error| usage(format!("--out {folder}: {error}")))?;
-    }
+    descriptors::check(&plan, crate::sys::raise_open_files())?;
+    let output = output::Output::prepare(arguments)?;
     crate::sys::catch_interrupts();
     let report = run::run(&plan)?;
-    write_report(&report, arguments)?;
-    let missed = report.bounds.iter().any(crate::report::bounds::Verdict::is_missed);
-    Ok(if missed { End::Failed } else { End::Done })
-}
-
-fn write_report(report: &Report, arguments: &ArgMatches) -> Result<(), Failure> {
-    let json = serde_json::to_string_pretty(report).map_err(|error| Failure::Run(error.to_string()))?;
-    let table = table::render(report);
-    let json_file = text(arguments, "json");
-    let shown = if json_file == Some("-") { &json } else { &table };
-    writeln!(io::stdout(), "{shown}")?;
-    if let Some(file) = json_file.filter(|file| *file != "-") {
-        std::fs::write(file, &json).map_err(|error| Failure::Run(format!("{file}: {error}")))?;
+    output.write(&report)?;
+    for reason in report.bounds.iter().filter_map(Verdict::reason) {
+        let _ = writeln!(io::stderr(), "loadtest: {reason}");
     }
-    if let Some(folder) = text(arguments, "out") {
-        let folder = Path::new(folder);
-        let mut full = table;
-        for subject in &report.subjects {
-            if !subject.command.is_empty() {
-                full += &format!("\n== {}\n$ {}\n{}", subject.name, subject.command, subject.configuration);
-            }
-        }
-        std::fs::write(folder.join("report.json"), json)?;
-        std::fs::write(folder.join("report.txt"), full)?;
-        for (name, picture) in [("latency.svg", svg::latency(report)), ("cpu.svg", svg::cpu(report))] {
-            if !picture.is_empty() {
-                std::fs::write(folder.join(name), picture)?;
-            }
-        }
-    }
-    Ok(())
+    let failed = report.bounds.iter().any(Verdict::has_failed);
+    Ok(if failed { End::Failed } else { End::Done })
 }
 
 fn compare_files(arguments: &ArgMatches) -> Result<End, Failure> {
@@ -161,8 +125,12 @@ fn compare_files(arguments: &ArgMatches) -> Result<End, Failure> {
         let bytes = std::fs::read(file).map_err(|error| usage(format!("{file}: {error}")))?;
         serde_json::from_slice(&bytes).map_err(|error| usage(format!("{file}: {error}")))
     };
-    let tolerance = arguments.get_one::<f64>("tolerance").copied().unwrap_or(10.0) / 100.0;
-    let (shown, worse) = compare::compare(&load("before")?, &load("after")?, tolerance);
+    let percent = arguments.get_one::<f64>("tolerance").copied().unwrap_or(10.0);
+    if !(0.0..=1000.0).contains(&percent) {
+        return Err(usage(format!("--tolerance {percent}: 0 to 1000 per cent")));
+    }
+    let (before, after) = (load("before")?, load("after")?);
+    let (shown, worse) = compare::compare(&before, &after, percent / 100.0).map_err(Failure::Usage)?;
     write!(io::stdout(), "{shown}")?;
     Ok(if worse.is_empty() { End::Done } else { End::Failed })
 }

@@ -1,42 +1,19 @@
 //! From the words of `run` to a plan, with every mistake named.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use clap::ArgMatches;
 
+use super::address::{address, field, host, model, split_url};
 use super::{Failure, text, usage};
 use crate::client::check::{Strictness, Thinking};
-use crate::run::Plan;
+use crate::run::{Plan, has_our_mock_behind};
 use crate::scenario::{Bound, Scenario, parse_duration};
 use crate::subject::Target;
 use crate::upstream;
 
 /// One source address a connection to one target needs a port of; this many are left to the system of about 28,000.
 const CONNECTIONS_PER_SOURCE: usize = 20_000;
-
-pub(super) fn address(text: &str) -> Result<SocketAddr, Failure> {
-    let mut found = text.to_socket_addrs().map_err(|error| usage(format!("`{text}`: {error}")))?;
-    found.next().ok_or_else(|| usage(format!("`{text}` has no address")))
-}
-
-/// Host with port, address and path prefix of a URL.
-fn split_url(url: &str) -> Result<(String, SocketAddr, String), Failure> {
-    let rest = url.strip_prefix("http://").ok_or_else(|| {
-        usage(match url.split_once("://") {
-            Some(_) => format!("`{url}`: only http:// is measured; put TLS before it if you need it"),
-            None => format!("`{url}`: a URL begins with http://"),
-        })
-    })?;
-    let (authority, path) = rest.split_once('/').map_or((rest, ""), |(authority, path)| (authority, path));
-    let with_port = if authority.rsplit(']').next().is_some_and(|tail| tail.contains(':')) {
-        authority.to_owned()
-    } else {
-        format!("{authority}:80")
-    };
-    let path = path.trim_end_matches('/');
-    let prefix = if path.is_empty() { String::new() } else { format!("/{path}") };
-    Ok((authority.to_owned(), address(&with_port)?, prefix.trim_end_matches("/v1").to_owned()))
-}
 
 fn scenario(arguments: &ArgMatches) -> Result<Scenario, Failure> {
     let mut scenario = Scenario::load(text(arguments, "scenario").unwrap_or_default()).map_err(Failure::Usage)?;
@@ -65,22 +42,34 @@ fn scenario(arguments: &ArgMatches) -> Result<Scenario, Failure> {
     if arguments.get_flag("no-bounds") {
         scenario.bounds.clear();
     }
-    for bound in arguments.get_many::<String>("bound").into_iter().flatten() {
-        let (figure, most) = bound.split_once('=').ok_or_else(|| usage(format!("`{bound}`: FIGURE=MOST")))?;
-        crate::figures::known(figure).map_err(Failure::Usage)?;
-        let value = most.parse().map_or_else(|_| Bound::Times(most.to_owned()), Bound::Number);
-        if matches!(value, Bound::Times(_)) && value.relative().is_none() {
-            return Err(usage(format!("`{most}` is neither a number nor `2 x nginx`")));
-        }
-        scenario.bounds.insert(figure.to_owned(), value);
-    }
     Ok(scenario)
+}
+
+/// Takes the bounds of `--bound` into the scenario; the figures they are on.
+fn bounds(arguments: &ArgMatches, scenario: &mut Scenario, targets: &[Target]) -> Result<Vec<String>, Failure> {
+    let mut asked = Vec::new();
+    for text in arguments.get_many::<String>("bound").into_iter().flatten() {
+        let (figure, most) = text.split_once('=').ok_or_else(|| usage(format!("--bound {text}: FIGURE=MOST")))?;
+        let wrong = |error| usage(format!("--bound {text}: {error}"));
+        crate::figures::known(figure).map_err(wrong)?;
+        let bound = Bound::parse(most).map_err(wrong)?;
+        let beside = |peer: &str| targets.iter().skip(1).any(|target| target.name() == peer);
+        if let Some((_, peer)) = bound.relative().filter(|(_, peer)| !beside(peer)) {
+            return Err(wrong(format!("{peer} is not measured beside the target: add it to --versus")));
+        }
+        scenario.bounds.insert(figure.to_owned(), bound);
+        asked.push(figure.to_owned());
+    }
+    Ok(asked)
 }
 
 fn targets(arguments: &ArgMatches, url: Option<SocketAddr>) -> Result<Vec<Target>, Failure> {
     let pid = arguments.get_one::<u32>("pid").copied();
     let mut targets = Vec::new();
     match (text(arguments, "spawn"), url) {
+        (Some(_), _) if pid.is_some() => {
+            return Err(usage("--pid is for a proxy that runs; the process of --spawn is known"));
+        }
         (Some(command), listen) => targets.push(Target::Spawn { command: command.to_owned(), listen }),
         (None, Some(address)) => {
             if let Some(pid) = pid.filter(|pid| crate::subject::proc::name(*pid).is_none()) {
@@ -121,26 +110,43 @@ fn sources(arguments: &ArgMatches, targets: &[Target], connections: usize) -> Ve
     (1..=count.min(250) as u8).map(|last| IpAddr::V4(Ipv4Addr::new(127, 0, 0, last))).collect()
 }
 
+/// Refuses outages that the target would not see: then nothing is tried, and every bound is kept.
+fn outage(scenario: &Scenario, targets: &[Target], upstream: Option<SocketAddr>) -> Result<(), Failure> {
+    let is_seen = |target: &Target| upstream.is_none() && has_our_mock_behind(target);
+    match targets.iter().find(|target| !is_seen(target)) {
+        Some(target) if scenario.outage().is_some() => Err(usage(format!(
+            "the scenario `{}` has outages, which only the mock server of this process makes, and that is not behind {}: \
+             give --spawn with {{upstream}} in its command, and no --upstream",
+            scenario.name,
+            target.name()
+        ))),
+        _ => Ok(()),
+    }
+}
+
 /// The plan.
 ///
 /// # Errors
 /// Wrong usage, in words.
 pub(super) fn plan(arguments: &ArgMatches) -> Result<Plan, Failure> {
-    let scenario = scenario(arguments)?;
-    let (host, url, prefix) = match text(arguments, "url").map(split_url).transpose()? {
+    let mut scenario = scenario(arguments)?;
+    let (url_host, url, prefix) = match text(arguments, "url").map(split_url).transpose()? {
         Some((host, address, prefix)) => (Some(host), Some(address), prefix),
         None => (None, None, String::new()),
     };
     let targets = targets(arguments, url)?;
+    let asked = bounds(arguments, &mut scenario, &targets)?;
     let load_core = cores(arguments, "load-core", 1)?;
     let upstream = text(arguments, "upstream").map(address).transpose()?;
     let upstream_core = cores(arguments, "upstream-core", 1)?;
-    scenario.wanted(text(arguments, "model")).map_err(Failure::Usage)?;
-    let any = SocketAddr::from(([127, 0, 0, 1], 0));
+    scenario.wanted(None).map_err(Failure::Usage)?;
+    if arguments.get_one("requests") == Some(&0u64) {
+        return Err(usage("--requests must be at least 1"));
+    }
+    outage(&scenario, &targets, upstream)?;
     // A proxy that runs already has its own upstream: a mock server of ours would see nothing.
-    let only_running = targets.iter().all(|target| matches!(target, Target::Running { .. }));
-    let mock = (upstream.is_none() && !only_running).then(|| upstream::Settings {
-        listen: any,
+    let mock = (upstream.is_none() && targets.iter().any(has_our_mock_behind)).then(|| upstream::Settings {
+        listen: SocketAddr::from(([127, 0, 0, 1], 0)),
         fallback: "mock-json".to_owned(),
         turn: arguments.get_one("turn").copied().unwrap_or(1),
         core: upstream_core,
@@ -149,14 +155,20 @@ pub(super) fn plan(arguments: &ArgMatches) -> Result<Plan, Failure> {
     Ok(Plan {
         rounds: arguments.get_one("rounds").copied().unwrap_or(3),
         mock,
-        upstream: upstream.unwrap_or(any),
+        upstream,
+        asked,
         access_log: text(arguments, "access-log") == Some("on"),
         proxy_core: cores(arguments, "proxy-core", 0)?,
         load_core,
-        model: text(arguments, "model").map(str::to_owned),
-        fields: arguments.get_many::<String>("header").into_iter().flatten().cloned().collect(),
+        model: text(arguments, "model").map(model).transpose()?,
+        fields: arguments
+            .get_many::<String>("header")
+            .into_iter()
+            .flatten()
+            .map(|text| field(text))
+            .collect::<Result<_, _>>()?,
         prefix,
-        host: text(arguments, "host").map(str::to_owned).or(host),
+        host: text(arguments, "host").map(host).transpose()?.or(url_host),
         strictness: match text(arguments, "check") {
             Some("framing") => Strictness::Framing,
             Some("bytes") => Strictness::Bytes,
@@ -213,6 +225,49 @@ mod tests {
     }
 
     #[test]
+    fn the_mock_server_of_this_process_is_for_those_it_is_behind() {
+        let has_mock = |line: &str| planned(&format!("loadtest run json {line}")).unwrap().mock.is_some();
+        assert!(has_mock("--spawn gate={upstream}"));
+        assert!(!has_mock("--spawn gate"));
+        assert!(has_mock("--spawn gate --versus direct"));
+        assert!(has_mock("--url http://127.0.0.1:3000 --versus nginx"));
+        assert!(!has_mock("--url http://127.0.0.1:3000 --versus nginx --upstream 127.0.0.1:9100"));
+        let plan = planned("loadtest run json --url http://127.0.0.1:3000 --upstream 127.0.0.1:9100").unwrap();
+        assert_eq!(plan.upstream, Some(([127, 0, 0, 1], 9100).into()));
+    }
+
+    #[test]
+    fn outages_are_for_those_who_see_them() {
+        let outages = |line: &str| planned(&format!("loadtest run outages {line}"));
+        assert!(outages("--spawn gate={upstream} --versus nginx").is_ok());
+        for line in [
+            "--url http://127.0.0.1:3000",
+            "--url http://127.0.0.1:3000 --versus nginx",
+            "--url http://127.0.0.1:3000 --upstream 127.0.0.1:9100",
+            "--spawn gate={upstream} --upstream 127.0.0.1:9100",
+            "--spawn gate",
+        ] {
+            let error = outages(line).unwrap_err();
+            assert!(error.contains("`outages` has outages") && error.contains("behind target"), "{line}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_typed_bound_is_relative_to_what_is_measured_beside_the_target() {
+        let bound = |line: &str| {
+            let words = format!("loadtest run json {line} --bound");
+            let words = words.split(' ').chain(["latency_p99_us=2 x nginx"]);
+            let matches = command().try_get_matches_from(words).unwrap();
+            plan(matches.subcommand().unwrap().1).map(|plan| plan.asked)
+        };
+        assert_eq!(bound("--spawn gate --versus haproxy,nginx").ok().unwrap(), ["latency_p99_us"]);
+        for line in ["--spawn gate", "--spawn gate --versus haproxy", "--versus nginx"] {
+            let Err(Failure::Usage(text)) = bound(line) else { panic!("{line}") };
+            assert!(text.contains("nginx is not measured beside the target"), "{text}");
+        }
+    }
+
+    #[test]
     fn many_connections_come_from_several_addresses() {
         let plan = planned("loadtest run json --versus nginx --connections 50000").unwrap();
         assert_eq!(plan.sources.len(), 3);
@@ -225,7 +280,6 @@ mod tests {
             ("loadtest run json", "nothing to measure"),
             ("loadtest run no-such --versus nginx", "no-such"),
             ("loadtest run json --url https://x", "only http://"),
-            ("loadtest run json --url 127.0.0.1:3000", "begins with http://"),
             ("loadtest run json --pid 7", "--url"),
             ("loadtest run json --url http://127.0.0.1:3000 --pid 4194305", "no such process"),
             ("loadtest run json --versus nginx --proxy-core 900", "may use the cores"),
@@ -235,6 +289,15 @@ mod tests {
             ("loadtest run json --versus nginx --bound errors=lots", "lots"),
             ("loadtest run json --versus apache", "apache"),
             ("loadtest run json --versus nginx --rate 0", "--rate"),
+            ("loadtest run json --versus nginx --rate NaN", "--rate"),
+            ("loadtest run json --versus nginx --requests 0", "--requests"),
+            ("loadtest run json --versus nginx --duration 721h", "30 days"),
+            ("loadtest run json --versus nginx --bound errors=NaN", "--bound errors=NaN"),
+            ("loadtest run json --versus nginx --bound errors=inf", "--bound errors=inf"),
+            ("loadtest run json --versus nginx --bound errors=-1", "--bound errors=-1"),
+            ("loadtest run json --versus nginx --header A", "--header"),
+            ("loadtest run json --versus nginx --model a\"b", "--model"),
+            ("loadtest run json --spawn gate --pid 1", "--pid"),
         ] {
             let error = planned(line).unwrap_err();
             assert!(error.contains(word), "{line}: {error}");

@@ -76,6 +76,12 @@ impl SubjectReport {
             samples: all.samples,
         }
     }
+
+    /// Its errors in the worst round, if it had any.
+    #[must_use]
+    pub fn errors(&self) -> Option<f64> {
+        self.median.get("errors").copied().filter(|errors| *errors > 0.0)
+    }
 }
 
 fn percentiles(times: &Times) -> Vec<(f64, f64)> {

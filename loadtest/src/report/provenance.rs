@@ -18,6 +18,9 @@ pub struct Provenance {
     pub cores: usize,
     /// The commit of the folder the run was started in, or else of the folder this program is in.
     pub commit: String,
+    /// Which of the two.
+    #[serde(default)]
+    pub commit_of: String,
     /// The command line.
     pub command: String,
     /// Load average of the last minute before the run: other work on the machine makes figures worse.
@@ -34,12 +37,14 @@ impl Provenance {
     pub fn gather(pinning: String, rounds: String) -> Self {
         let time =
             std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        let (commit, commit_of) = commit();
         Self {
             time,
             kernel: format!("{} {}", first_line("/proc/sys/kernel/ostype"), first_line("/proc/sys/kernel/osrelease")),
             cpu: cpu_model(&fs::read_to_string("/proc/cpuinfo").unwrap_or_default()),
             cores: crate::sys::usable_cores().len(),
-            commit: commit(),
+            commit,
+            commit_of: commit_of.to_owned(),
             command: std::env::args().map(|word| quote(&word)).collect::<Vec<_>>().join(" "),
             load: first_line("/proc/loadavg").split(' ').next().unwrap_or("").to_owned(),
             pinning,
@@ -58,13 +63,16 @@ fn cpu_model(cpuinfo: &str) -> String {
     model.unwrap_or_else(|| std::env::consts::ARCH.to_owned())
 }
 
-fn commit() -> String {
-    let own_folder = std::env::current_exe().ok().and_then(|file| file.parent().map(std::path::Path::to_owned));
-    let folders = std::env::current_dir().into_iter().chain(own_folder);
-    folders.filter_map(|folder| commit_of(&folder)).next().unwrap_or_else(|| "unknown".into())
+/// The commit and what it is of.
+fn commit() -> (String, &'static str) {
+    let started = std::env::current_dir().ok();
+    let own = std::env::current_exe().ok().and_then(|file| file.parent().map(std::path::Path::to_owned));
+    let folders = [(started, "the folder the run was started in"), (own, "the folder of loadtest itself")];
+    let found = folders.into_iter().find_map(|(folder, of)| Some((commit_in(&folder?)?, of)));
+    found.unwrap_or_else(|| ("unknown".into(), ""))
 }
 
-fn commit_of(folder: &std::path::Path) -> Option<String> {
+fn commit_in(folder: &std::path::Path) -> Option<String> {
     let git = |arguments: &[&str]| {
         let output = Command::new("git").current_dir(folder).args(arguments).output().ok()?;
         output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())

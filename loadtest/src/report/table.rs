@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use super::bounds::Verdict;
+use super::provenance::Provenance;
 use super::{Report, SubjectReport};
 use crate::figures;
 
@@ -47,6 +49,11 @@ pub fn align(rows: &[Vec<String>]) -> String {
 pub fn render(report: &Report) -> String {
     let mut text = format!("{}: {}\n\n", report.scenario, report.about.trim());
     text.push_str(&align(&figure_rows(&report.subjects)));
+    for peer in report.subjects.iter().skip(1) {
+        if let Some(errors) = peer.errors() {
+            let _ = writeln!(text, "\n{} had {errors} errors: its figures are no measure for others", peer.name);
+        }
+    }
     for subject in &report.subjects {
         if !subject.faults.is_empty() {
             let list: Vec<_> = subject.faults.iter().map(|(name, count)| format!("{name} {count}")).collect();
@@ -59,14 +66,30 @@ pub fn render(report: &Report) -> String {
     if !report.bounds.is_empty() {
         text.push('\n');
         text.push_str(&align(&bound_rows(report)));
+        for reason in report.bounds.iter().filter_map(Verdict::reason) {
+            let _ = writeln!(text, "{reason}");
+        }
     }
     let from = &report.provenance;
     let _ = write!(
         text,
-        "\n{} · {} · {} cores · load {} · commit {}\n{} · {}\n{}\n",
-        from.kernel, from.cpu, from.cores, from.load, from.commit, from.pinning, from.rounds, from.command
+        "\n{} · {} · {} cores · load {} · commit {}{}\n{} · {}\n{}\n",
+        from.kernel,
+        from.cpu,
+        from.cores,
+        from.load,
+        from.commit,
+        commit_of(from),
+        from.pinning,
+        from.rounds,
+        from.command
     );
     text
+}
+
+/// What the commit is of: it is read beside the measurement, so the proxy may be of another one.
+fn commit_of(from: &Provenance) -> String {
+    if from.commit_of.is_empty() { String::new() } else { format!(" ({}, not the proxy)", from.commit_of) }
 }
 
 fn figure_rows(subjects: &[SubjectReport]) -> Vec<Vec<String>> {
@@ -94,7 +117,9 @@ fn figure_rows(subjects: &[SubjectReport]) -> Vec<Vec<String>> {
             row.push(range(subject, figure));
             if at > 0 {
                 let ratio = match (ours, value) {
-                    (Some(ours), Some(value)) if value > 0.0 && figure.better != figures::Better::Neither => {
+                    (Some(ours), Some(value))
+                        if value > 0.0 && figure.better != figures::Better::Neither && subject.errors().is_none() =>
+                    {
                         format!("{:.2}", ours / value)
                     }
                     _ => String::new(),
@@ -132,8 +157,6 @@ fn bound_rows(report: &Report) -> Vec<Vec<String>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::bounds::Verdict;
-    use crate::report::provenance::Provenance;
 
     #[test]
     fn numbers_are_grouped() {
@@ -158,21 +181,36 @@ mod tests {
             subject.median.insert("errors".into(), 0.0);
             subject
         };
-        let report = Report {
+        let mut report = Report {
             scenario: "json".into(),
             about: "W1".into(),
             provenance: Provenance {
                 kernel: "Linux 6".into(),
+                commit: "abc".into(),
+                commit_of: "the folder the run was started in".into(),
                 command: "loadtest run".into(),
                 ..Provenance::default()
             },
             subjects: vec![subject("target", 9.0), subject("nginx", 12.0)],
-            bounds: vec![Verdict { figure: "cpu_us_per_request".into(), limit: Some(8.0), value: Some(9.0) }],
+            bounds: vec![Verdict {
+                figure: "cpu_us_per_request".into(),
+                limit: Some(8.0),
+                value: Some(9.0),
+                asked: false,
+                void: None,
+            }],
         };
         let text = render(&report);
         for part in ["CPU per request, µs", "9.00", "12.00", "0.75", "MISSED", "Linux 6", "loadtest run"] {
             assert!(text.contains(part), "{part} in {text}");
         }
+        assert!(text.contains("commit abc (the folder the run was started in, not the proxy)"), "{text}");
         assert!(!text.contains("memory per stream"));
+        report.subjects[1].median.insert("errors".into(), 4.0);
+        report.bounds[0].void = Some("nginx had 4 errors".into());
+        let text = render(&report);
+        assert!(text.contains("nginx had 4 errors: its figures are no measure"), "{text}");
+        assert!(text.contains("NOT JUDGED") && text.contains("cannot be judged"), "{text}");
+        assert!(!text.contains("0.75"), "no ratio to a peer with errors: {text}");
     }
 }

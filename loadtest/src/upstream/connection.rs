@@ -13,8 +13,8 @@ use crate::sys::{Interest, Poller};
 use crate::wire::body::Decoder;
 use crate::wire::head::{Framing, parse_request};
 
-/// A request longer than this is closed upon.
-const REQUEST_BYTES_MAX: usize = 16 << 20;
+/// A request longer than this is closed upon: the longest body of a scenario, and room for its head and its chunks.
+const REQUEST_BYTES_MAX: usize = crate::scenario::BODY_BYTES_MAX + (1 << 20);
 
 /// What the loop does with the connection next.
 #[derive(Debug, PartialEq, Eq)]
@@ -79,7 +79,7 @@ impl Connection {
     pub(super) fn receive(&mut self, scratch: &mut [u8]) -> io::Result<()> {
         match self.stream.read(scratch) {
             Ok(0) => {
-                self.aborted = self.reply.is_some();
+                self.aborted = self.is_answering();
                 Err(io::ErrorKind::UnexpectedEof.into())
             }
             Ok(count) if self.input.len() + count > REQUEST_BYTES_MAX => Err(io::ErrorKind::OutOfMemory.into()),
@@ -89,7 +89,7 @@ impl Connection {
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
             Err(error) => {
-                self.aborted = self.reply.is_some();
+                self.aborted = self.is_answering();
                 Err(error)
             }
         }
@@ -168,7 +168,7 @@ impl Connection {
                     return Next::Wait;
                 }
                 Err(_) => {
-                    self.aborted = true;
+                    self.aborted = reply.plan.chat;
                     return Next::Close;
                 }
             }
@@ -190,7 +190,7 @@ impl Connection {
             return Next::Again;
         }
         let closes = answer.closes || !reply.keep_alive;
-        Stats::add(&stats.completed, 1);
+        Stats::add(&stats.completed, u64::from(reply.plan.chat));
         self.reply = None;
         if closes { Next::Close } else { Next::Begin }
     }
@@ -205,11 +205,16 @@ impl Connection {
         Ok(())
     }
 
+    /// The answer to a chat request is under way.
+    fn is_answering(&self) -> bool {
+        self.reply.as_ref().is_some_and(|reply| reply.plan.chat)
+    }
+
     /// Counts an answer that the other side did not wait for; scripted resets count as sent.
     pub(super) fn count_end(&self, stats: &Stats) {
         if self.aborted {
             Stats::add(&stats.aborted, 1);
-        } else if self.reply.is_some() {
+        } else if self.is_answering() {
             Stats::add(&stats.completed, 1);
         }
     }

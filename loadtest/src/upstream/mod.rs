@@ -4,7 +4,9 @@
 //! copy of prepared bytes with the nonce filled in, an event is one `send`.
 
 mod connection;
+pub mod counters;
 mod routes;
+pub mod size;
 pub mod stats;
 
 use std::cmp::Reverse;

@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
+use super::size;
 use super::stats::Stats;
 use crate::script::answer::Answer;
 use crate::script::text::{NO_NONCE, NONCE_BYTES, NONCE_MARK};
@@ -20,6 +22,8 @@ pub struct Plan {
     pub script: Script,
     /// The bytes.
     pub answer: Answer,
+    /// It answers a chat request. Probes are not counted, neither as requests nor as answers.
+    pub chat: bool,
 }
 
 /// The part of the routes that may travel to the server's thread.
@@ -33,6 +37,8 @@ pub struct Routes {
     fallback: Script,
     stats: Arc<Stats>,
     answers: HashMap<(String, Dialect), Rc<Plan>>,
+    /// Bytes of those.
+    remembered: u64,
     /// Requests for flaky models so far.
     flaky: u64,
 }
@@ -41,10 +47,12 @@ impl Routes {
     /// `fallback` is the script of models that are none.
     ///
     /// # Errors
-    /// When it is none itself.
+    /// When it is none itself, or its answer is too large.
     #[allow(clippy::new_ret_no_self)]
     pub fn new(fallback: &str, stats: Arc<Stats>) -> Result<Closed, String> {
-        Ok(Closed { fallback: Script::parse(fallback)?, stats })
+        let script = Script::parse(fallback)?;
+        size::check(&script, fallback)?;
+        Ok(Closed { fallback: script, stats })
     }
 
     /// The answer for a request and the nonce it carries.
@@ -65,7 +73,7 @@ impl Routes {
         if plan.script.fault == Some(Fault::Flaky) {
             self.flaky += 1;
             if self.flaky % 2 == 1 {
-                let failure = Plan { script: plan.script.clone(), answer: Answer::error(500, dialect) };
+                let failure = Plan { script: plan.script.clone(), answer: Answer::error(500, dialect), chat: true };
                 return (Rc::new(failure), *NO_NONCE);
             }
         }
@@ -78,11 +86,29 @@ impl Routes {
             return plan.clone();
         }
         let script = Script::parse(&key.0).unwrap_or_else(|_| self.fallback.clone());
-        let plan = Rc::new(Plan { answer: Answer::new(&script, dialect), script });
-        if self.answers.len() < ANSWERS_MAX {
+        if let Err(error) = size::check(&script, &key.0) {
+            return Rc::new(self.refusal(&error));
+        }
+        let plan = Rc::new(Plan { answer: Answer::new(&script, dialect), script, chat: true });
+        // Models are named by whoever sends a request: neither their number nor their size may fill the memory.
+        let bytes = plan.answer.writes.last().map_or(0, |end| *end as u64);
+        if self.answers.len() < ANSWERS_MAX && self.remembered + bytes <= size::ANSWER_BYTES_MAX {
+            self.remembered += bytes;
             self.answers.insert(key, plan.clone());
         }
         plan
+    }
+
+    /// The answer to a model that asks for too much.
+    fn refusal(&self, error: &str) -> Plan {
+        let body = serde_json::json!({ "error": error }).to_string();
+        let answer = Answer::plain("400 Bad Request", "", "application/json", &body);
+        Plan { script: self.at_once(), answer, chat: true }
+    }
+
+    /// A script without pace and fault, for answers that are none of the scripted ones.
+    fn at_once(&self) -> Script {
+        Script { fault: None, pace: Duration::ZERO, hold: Duration::ZERO, ..self.fallback.clone() }
     }
 
     /// The routes that clients and gateways ask before and beside the chat.
@@ -102,8 +128,7 @@ impl Routes {
         };
         let content_type = if body.starts_with('{') { "application/json" } else { "text/plain" };
         let answer = Answer::plain(status, "", content_type, if head_only { "" } else { body });
-        let script = Script { fault: None, pace: std::time::Duration::ZERO, ..self.fallback.clone() };
-        Plan { script, answer }
+        Plan { script: self.at_once(), answer, chat: false }
     }
 }
 
@@ -111,7 +136,7 @@ impl Closed {
     /// The table, on the thread that will use it.
     #[must_use]
     pub fn open(self) -> Routes {
-        Routes { fallback: self.fallback, stats: self.stats, answers: HashMap::new(), flaky: 0 }
+        Routes { fallback: self.fallback, stats: self.stats, answers: HashMap::new(), remembered: 0, flaky: 0 }
     }
 }
 
@@ -149,6 +174,27 @@ mod tests {
         assert!(ask(&mut routes, &post("gpt-9")).0.starts_with("HTTP/1.1 404"));
         let by_header = post("gpt-9").replace("\r\n\r\n", "\r\nX-Mock: mock-json-status429\r\n\r\n");
         assert!(ask(&mut routes, &by_header).0.contains("Retry-After: 1\r\n"));
+    }
+
+    #[test]
+    fn no_request_makes_an_answer_beyond_the_limit() {
+        let mut routes = Routes::new("mock-json", Arc::default()).unwrap().open();
+        let (answer, _) = ask(&mut routes, &post("mock-stream-e100000-b65536"));
+        assert!(answer.starts_with("HTTP/1.1 400 Bad Request") && answer.contains("6250 MiB"), "{answer}");
+        let by_header = post("gpt-9").replace("\r\n\r\n", "\r\nX-Mock: mock-stream-e100000-b65536\r\n\r\n");
+        assert!(ask(&mut routes, &by_header).0.starts_with("HTTP/1.1 400"));
+        assert!(Routes::new("mock-stream-e100000-b65536", Arc::default()).is_err());
+    }
+
+    #[test]
+    fn large_answers_are_remembered_up_to_the_limit() {
+        let mut routes = Routes::new("mock-json", Arc::default()).unwrap().open();
+        routes.remembered = size::ANSWER_BYTES_MAX - 4_000;
+        for number in 0..3 {
+            assert!(ask(&mut routes, &post(&format!("mock-stream-e1{number}-b200"))).0.starts_with("HTTP/1.1 200 OK"));
+        }
+        assert_eq!(routes.answers.len(), 1, "the second one does not fit");
+        assert!(routes.remembered <= size::ANSWER_BYTES_MAX);
     }
 
     #[test]
