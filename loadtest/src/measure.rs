@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use crate::client::check::Fault;
 use crate::client::engine::Engine;
+use crate::client::fault::Fault;
 use crate::client::load::{Load, Mode, Sameness};
 use crate::client::request::Outcome;
 use crate::client::tally::{Tally, Times};

@@ -5,8 +5,8 @@ use std::collections::{BinaryHeap, VecDeque};
 use std::io;
 use std::time::{Duration, Instant};
 
-use super::check::Fault;
 use super::connection::{Connection, State};
+use super::fault::Fault;
 use super::load::{Load, Mode};
 use super::request::{Outcome, nonce};
 use super::schedule::Schedule;
@@ -301,8 +301,8 @@ impl Engine {
                 self.connecting -= 1;
             }
             if self.load.kinds[connection.kind].outcome == Outcome::Stalled {
+                self.close(index);
                 self.right(index);
-                self.connections[index].close();
             } else {
                 self.fail(index, Fault::Timeout, "too slow");
             }

@@ -3,6 +3,8 @@
 pub mod check;
 pub mod connection;
 pub mod engine;
+pub mod expected;
+pub mod fault;
 pub mod load;
 mod replies;
 pub mod reply;

@@ -1,8 +1,8 @@
 //! The part of the engine that judges: what came on a connection, whether it is right, what the connection does next.
 
-use super::check::Fault;
 use super::connection::State;
 use super::engine::{Engine, REST_NS};
+use super::fault::Fault;
 use super::load::Mode;
 use super::reply::Progress;
 use super::request::Outcome;
@@ -33,6 +33,10 @@ impl Engine {
     fn note_events(&mut self, index: usize, before: u32) {
         let now = self.now();
         let connection = &mut self.connections[index];
+        if connection.first_event.is_none() && connection.reply.has_text() {
+            connection.first_event = Some(now);
+            self.tally.first_event.record(now.saturating_sub(connection.intended));
+        }
         let after = connection.reply.events();
         if after == before {
             return;
@@ -41,10 +45,6 @@ impl Engine {
         let fresh = u64::from(after - before);
         self.tally.events += fresh;
         self.tally.upstream_events += fresh as f64 * kind.upstream_share;
-        if connection.first_event.is_none() {
-            connection.first_event = Some(now);
-            self.tally.first_event.record(now.saturating_sub(connection.intended));
-        }
         if kind.pace_ns == 0 {
             return;
         }
@@ -58,12 +58,12 @@ impl Engine {
     /// The reply has more to come: stay, hold, or leave.
     fn go_on(&mut self, index: usize) {
         let connection = &mut self.connections[index];
-        let events = connection.reply.events();
-        if self.load.mode == Mode::Hold && connection.state == State::Reading && events > 0 {
+        let reply = &connection.reply;
+        if self.load.mode == Mode::Hold && connection.state == State::Reading && reply.has_text() {
             connection.state = State::Held;
             self.held += 1;
-        } else if connection.abandon_after.is_some_and(|limit| events >= limit) {
-            connection.close();
+        } else if connection.abandon_after.is_some_and(|limit| reply.events() >= limit) {
+            self.close(index);
             self.tally.abandoned += 1;
             self.finish(index);
         } else if self.load.slow.is_some() {
@@ -90,9 +90,18 @@ impl Engine {
         self.tally.latency.record(now.saturating_sub(connection.intended));
         connection.served += 1;
         if self.load.fresh || !connection.reply.keep_alive() {
-            connection.close();
+            self.close(index);
         }
         self.finish(index);
+    }
+
+    /// Closes the connection. Always before [`Engine::finish`], which may start the next request on what is still open.
+    pub(super) fn close(&mut self, index: usize) {
+        let connection = &mut self.connections[index];
+        if connection.state == State::Held {
+            self.held -= 1;
+        }
+        connection.close();
     }
 
     /// The connection has ended; perhaps the reply too.
@@ -109,8 +118,8 @@ impl Engine {
         }
         match connection.reply.closed(kind) {
             Ok(()) => {
+                self.close(index);
                 self.right(index);
-                self.connections[index].close();
             }
             Err(fault) => self.fail(index, fault, why),
         }
@@ -120,12 +129,13 @@ impl Engine {
     fn wrong(&mut self, index: usize, fault: Fault) {
         let connection = &self.connections[index];
         let kind = &self.load.kinds[connection.kind];
-        if kind.outcome == Outcome::Broken && fault != Fault::HiddenFailure {
-            self.right(index);
-            self.connections[index].close();
-            return;
+        match connection.reply.excuse(fault, kind) {
+            Ok(()) => {
+                self.close(index);
+                self.right(index);
+            }
+            Err(fault) => self.fail(index, fault, ""),
         }
-        self.fail(index, fault, "");
     }
 
     pub(super) fn fail(&mut self, index: usize, fault: Fault, why: &str) {
@@ -133,10 +143,7 @@ impl Engine {
         let model = &self.load.kinds[connection.kind].model;
         let excerpt = connection.reply.excerpt();
         self.tally.fault(fault, || format!("{model}: {why} ({excerpt})"));
-        if connection.state == State::Held {
-            self.held -= 1;
-        }
-        connection.close();
+        self.close(index);
         self.resting.push_back((self.now() + REST_NS, index));
     }
 

@@ -2,7 +2,8 @@
 
 use std::fmt::Write as _;
 
-use super::check::{Expected, Strictness, Thinking};
+use super::check::{Strictness, Thinking};
+use super::expected::Expected;
 use crate::script::text::{NONCE_BYTES, NONCE_MARK};
 use crate::script::{Dialect, Script, Shape};
 
@@ -103,15 +104,15 @@ impl Kind {
         bytes.extend_from_slice(body.as_bytes());
         let nonce_at = memchr::memmem::find(&bytes[from..], NONCE_MARK).map_or(from, |at| from + at + NONCE_MARK.len());
         let script = &wanted.script;
-        let counted = if common.thinking == Thinking::Kept { script.upstream_events() } else { script.events };
+        let expected = Expected::new(script, wanted.dialect, common.strictness, common.thinking);
         Self {
             model: wanted.model.clone(),
             bytes,
             nonce_at,
-            expected: Expected::new(script, wanted.dialect, common.strictness, common.thinking),
             outcome: wanted.outcome.clone(),
             weight: wanted.weight,
-            upstream_share: f64::from(script.upstream_events()) / f64::from(counted.max(1)),
+            upstream_share: f64::from(script.upstream_events()) / f64::from(expected.events().max(1)),
+            expected,
             pace_ns: u64::try_from(script.pace.as_nanos()).unwrap_or(u64::MAX),
         }
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use hdrhistogram::Histogram;
 
-use super::check::Fault;
+use super::fault::Fault;
 
 /// Longest time a histogram holds; longer ones count as this.
 const TIME_NS_MAX: u64 = 3_600_000_000_000;
