@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::client::engine::Engine;
 use crate::client::fault::Fault;
-use crate::client::load::{Load, Mode, Sameness};
+use crate::client::load::{Load, Mode};
 use crate::client::request::Outcome;
 use crate::client::tally::{Tally, Times};
 use crate::figures::Figures;
@@ -92,11 +92,12 @@ fn flow(load: &Load, subject: &Subject, setting: &mut Setting<'_>) -> io::Result
     let total = warmup + duration;
     let mut engine = Engine::new(load.clone())?;
     let exhausted = |engine: &Engine| engine.is_exhausted();
+    let mut warm = Tally::default();
     if load.requests_max.is_none() {
         run_sliced(&mut engine, warmup, exhausted, |done| {
             (setting.progress)(done.as_secs_f64() / total.as_secs_f64())
         })?;
-        let warm = engine.take_tally();
+        warm = engine.begin_window();
         if warm.requests == 0 && warm.errors() >= HOPELESS_ERRORS {
             // Nothing is there that could be measured; the report says what came instead.
             return Ok(Round { figures: Figures::new(), tally: warm });
@@ -118,18 +119,14 @@ fn flow(load: &Load, subject: &Subject, setting: &mut Setting<'_>) -> io::Result
     let seconds = begun.elapsed().as_secs_f64().max(1e-9);
     let used = proc::cpu_between(&clock, &proc::cpu(&pids), setting.ticks);
     let mut tally = engine.take_tally();
+    let complete = engine.is_exhausted();
     subject.check_alive()?;
-    if tally.requests + tally.abandoned + tally.events == 0 && tally.errors() == 0 {
-        tally.fault(Fault::Timeout, || "nothing came in the time that was measured".to_owned());
-    }
     let mut figures = Figures::new();
     let mut put = |name: &str, value: f64| {
         figures.insert(name.into(), value);
     };
     put("requests_per_second", tally.requests as f64 / seconds);
-    if let (Some(before), Some(after)) = (asked_before, upstream_requests(setting))
-        && load.sameness != Sameness::Unique
-    {
+    if let (Some(before), Some(after)) = (asked_before, upstream_requests(setting)) {
         put("upstream_requests_percent", (after - before) as f64 * 100.0 / tally.requests.max(1) as f64);
     }
     if tally.events > 0 {
@@ -155,12 +152,30 @@ fn flow(load: &Load, subject: &Subject, setting: &mut Setting<'_>) -> io::Result
             put("memory_growth_percent", growth);
         }
     }
+    end(&mut engine, &warm, load.requests_max.filter(|_| !complete), &mut tally)?;
     drop(engine);
     let leaves = load.kinds.iter().any(|kind| kind.outcome == Outcome::Stalled);
     if leaves || load.abandon.is_some() {
         left_behind(&pids, &before_any, setting, &mut put);
     }
     Ok(Round { figures, tally })
+}
+
+/// After the time that is measured: what is on its way may come, what does not has failed, and so have requests that were `missed`.
+fn end(engine: &mut Engine, warm: &Tally, missed: Option<u64>, tally: &mut Tally) -> io::Result<()> {
+    let in_time = tally.requests + tally.abandoned;
+    let nothing = in_time + tally.events == 0;
+    tally.merge_drain(&engine.drain()?);
+    if nothing && tally.errors() == 0 {
+        tally.fault(Fault::Timeout, || "nothing came in the time that was measured".to_owned());
+    }
+    if let Some(wanted) = missed.filter(|_| !crate::sys::interrupted()) {
+        tally.fault(Fault::Timeout, || {
+            format!("{in_time} of the {wanted} requests that were asked for were answered in the time: allow more")
+        });
+    }
+    tally.merge_faults(warm);
+    Ok(())
 }
 
 fn run_sliced(
@@ -232,7 +247,7 @@ fn hold(load: &Load, subject: &Subject, setting: &mut Setting<'_>) -> io::Result
     // What a proxy allocates once, for its first streams, is not what a stream costs.
     let mut warm = Engine::new(Load { connections: load.connections.min(32), ..load.clone() })?;
     warm.run(scenario.warmup, |_| false)?;
-    drop(warm);
+    let warm = warm.take_tally();
     std::thread::sleep(SETTLE);
     let pids = subject.processes();
     let before = proc::holdings(&pids);
@@ -269,6 +284,7 @@ fn hold(load: &Load, subject: &Subject, setting: &mut Setting<'_>) -> io::Result
         let missing = all - held;
         tally.fault(Fault::Timeout, || format!("{missing} streams did not begin"));
     }
+    tally.merge_faults(&warm);
     Ok(Round { figures, tally })
 }
 

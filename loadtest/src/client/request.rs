@@ -1,9 +1,11 @@
 //! Requests, made once; only the nonce changes.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use super::check::{Strictness, Thinking};
 use super::expected::Expected;
+use super::lateness::Timetable;
 use crate::script::text::{NONCE_BYTES, NONCE_MARK};
 use crate::script::{Dialect, Script, Shape};
 
@@ -38,8 +40,10 @@ pub struct Kind {
     pub weight: u32,
     /// Upstream events for each visible one.
     pub upstream_share: f64,
-    /// Nanoseconds between two events, 0 at full speed.
-    pub pace_ns: u64,
+    /// When the events of a paced stream are due.
+    pub timetable: Option<Timetable>,
+    /// The longest time in which a healthy proxy may pass nothing on; `None` when nobody knows the model's pace.
+    pub silence: Option<Duration>,
 }
 
 /// What all requests of a run have in common.
@@ -105,6 +109,7 @@ impl Kind {
         let nonce_at = memchr::memmem::find(&bytes[from..], NONCE_MARK).map_or(from, |at| from + at + NONCE_MARK.len());
         let script = &wanted.script;
         let expected = Expected::new(script, wanted.dialect, common.strictness, common.thinking);
+        let timetable = Timetable::new(script, expected.events(), common.strictness, common.thinking);
         Self {
             model: wanted.model.clone(),
             bytes,
@@ -113,7 +118,9 @@ impl Kind {
             weight: wanted.weight,
             upstream_share: f64::from(script.upstream_events()) / f64::from(expected.events().max(1)),
             expected,
-            pace_ns: u64::try_from(script.pace.as_nanos()).unwrap_or(u64::MAX),
+            timetable,
+            silence: (common.strictness != Strictness::Framing)
+                .then(|| script.silence(common.thinking == Thinking::Stripped)),
         }
     }
 
