@@ -227,3 +227,71 @@ fn requests_that_were_asked_for_and_not_made_are_said() {
     assert_eq!((status, faults(&report)), (1, &serde_json::json!({"timeout": 1})));
     assert!(report.to_string().contains("of the 1000 requests"), "{report}");
 }
+
+#[test]
+fn a_pid_that_is_not_the_proxys_is_asked_about() {
+    let (_upstream, address) = upstream();
+    let other = Process(Command::new("sleep").arg("60").spawn().unwrap());
+    let (url, pid) = (format!("http://{address}"), other.0.id().to_string());
+    let (flow, hold) =
+        (Scenario::new("{model: mock-json}", ""), Scenario::new("{model: mock-stream-hold60}", "mode: hold\n"));
+    for scenario in [&flow, &hold] {
+        let output = loadtest(&[scenario.name(), "--url", &url, "--pid", &pid]);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(said.contains(&format!("process {pid} (sleep)")) && said.contains("the proxy's process?"), "{said}");
+    }
+}
+
+#[test]
+fn an_address_that_is_taken_is_not_measured() {
+    let (_upstream, address) = upstream();
+    let output = loadtest(&["json", "--url", &format!("http://{address}"), "--spawn", "sleep 60"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("already"));
+}
+
+/// A free address with its URL.
+fn free() -> (SocketAddr, String) {
+    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    (address, format!("http://{address}"))
+}
+
+#[test]
+fn a_command_that_leaves_its_work_to_another_is_refused() {
+    let (address, url) = free();
+    let spawn = format!("sh -c '{BINARY} upstream --listen {address} & sleep 0.3'");
+    let output = loadtest(&["json", "--url", &url, "--spawn", &spawn, "--duration", "2s", "--warmup", "100ms"]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    // While it starts, or at the end of the measurement: it is a zombie then.
+    assert!(said.contains("ended"), "{said}");
+    assert!(TcpStream::connect(address).is_err(), "what it has started was ended with it");
+}
+
+#[test]
+fn a_wrapper_is_measured_with_its_children_and_ended_with_them() {
+    let (address, url) = free();
+    let spawn = format!("sh -c '{BINARY} upstream --listen {address}; true'");
+    let arguments =
+        ["json", "--url", &url, "--spawn", &spawn, "--requests", "200", "--no-bounds", "--thinking", "kept"];
+    let (_, report) = run(&arguments);
+    assert_eq!((figure(&report, "requests"), figure(&report, "errors")), (200.0, 0.0));
+    assert!(figure(&report, "cpu_us_per_request") > 0.5);
+    assert!(TcpStream::connect(address).is_err());
+}
+
+#[test]
+fn short_runs_about_growth_are_judged() {
+    let spawn = format!("{BINARY} upstream --listen {{listen}}");
+    let growth = "  memory_growth_percent: 1000\n  descriptors_growth: 50\n";
+    let scenario = Scenario::new("{model: mock-json}", "");
+    let text =
+        std::fs::read_to_string(scenario.name()).unwrap().replace("bounds: {errors: 0}\n", "bounds:\n  errors: 0\n");
+    std::fs::write(scenario.name(), text + growth).unwrap();
+    let (status, report) = run(&[scenario.name(), "--spawn", &spawn, "--duration", "2s", "--thinking", "kept"]);
+    assert_eq!(status, 0, "{report}");
+    assert!(
+        figure(&report, "descriptors_growth").abs() < 5.0 && figure(&report, "memory_growth_percent").abs() < 100.0
+    );
+}
