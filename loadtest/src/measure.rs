@@ -110,16 +110,25 @@ fn flow(load: &Load, subject: &Subject, setting: &mut Setting<'_>) -> io::Result
     let pids = subject.processes();
     let upstream_requests =
         |setting: &Setting<'_>| setting.upstream.as_ref().map(|s| s.requests.load(Ordering::Relaxed));
-    let asked_before = upstream_requests(setting);
+    let (asked_before, issued_before) = (upstream_requests(setting), engine.issued());
     let growth = ["memory_growth_percent", "descriptors_growth"];
     let bounded = growth.iter().any(|name| setting.scenario.bounds.contains_key(*name));
-    let mut samples = Samples::new(duration, bounded || load.slow.is_some());
+    let often = bounded || load.slow.is_some();
+    let mut samples = Samples::new(duration, often);
+    let mut known = pids.clone();
     let (begun, clock) = (Instant::now(), cpu::read(&pids));
     run_sliced(&mut engine, duration, SLICE.min(samples.interval()), exhausted, |done| {
         (setting.progress)((warmup + done).as_secs_f64() / total.as_secs_f64());
-        if !pids.is_empty() {
-            samples.take(done, || proc::holdings(&subject.processes()));
+        if known.is_empty() {
+            return;
         }
+        samples.take(done, || {
+            // Looking through all processes delays the load, so it is done where holdings matter or a worker was replaced.
+            if often || known.iter().any(|pid| proc::name(*pid).is_none()) {
+                known = subject.processes();
+            }
+            proc::holdings(&known)
+        });
     })?;
     let measured = begun.elapsed();
     let seconds = measured.as_secs_f64().max(1e-9);
@@ -136,7 +145,8 @@ fn flow(load: &Load, subject: &Subject, setting: &mut Setting<'_>) -> io::Result
     };
     put("requests_per_second", tally.requests as f64 / seconds);
     if let (Some(before), Some(after)) = (asked_before, upstream_requests(setting)) {
-        put("upstream_requests_percent", (after - before) as f64 * 100.0 / tally.requests.max(1) as f64);
+        let sent = engine.issued() - issued_before;
+        put("upstream_requests_percent", (after - before) as f64 * 100.0 / sent.max(1) as f64);
     }
     if tally.events > 0 {
         put("events_per_second", tally.upstream_events / seconds);

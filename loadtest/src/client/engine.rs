@@ -110,6 +110,12 @@ impl Engine {
         &self.tally
     }
 
+    /// Requests that were begun, whatever became of them.
+    #[must_use]
+    pub fn issued(&self) -> u64 {
+        self.issued
+    }
+
     /// Streams that are held open.
     #[must_use]
     pub fn held(&self) -> usize {

@@ -178,6 +178,16 @@ fn a_kept_connection_that_was_just_busy_is_not_closed_instead_of_an_answer() {
 }
 
 #[test]
+fn a_connection_with_surplus_bytes_is_not_lost_to_the_load() {
+    let surplus = |_: usize, answer: &[u8]| ([answer, b"0\r\n\r\nx"].concat(), true);
+    let address = server("mock-stream-e3-cut2", surplus);
+    let mut engine = Engine::new(load(address, "mock-stream-e3-cut2", Outcome::Broken)).unwrap();
+    // Each connection rests for 10 ms after a failure and is then used again.
+    let tally = run(&mut engine, 300);
+    assert!(tally.faults[&Fault::Framing] > 10, "{:?}", tally.faults);
+}
+
+#[test]
 fn a_held_stream_that_ends_is_no_longer_held() {
     let address = server("mock-stream-e2", |_, answer| {
         let (first, _) = answer.split_at(answer.len() - 30);
