@@ -122,12 +122,19 @@ impl Check {
             }
             return Ok(());
         }
-        let foreign = self.text.get(self.at..self.at + NONCE_BYTES) == Some(&self.nonce)
-            && content.len() > NONCE_BYTES + 6
-            && content[..NONCE_BYTES] != self.nonce
-            && content[..NONCE_BYTES].iter().all(u8::is_ascii_hexdigit)
-            && content[NONCE_BYTES] == b'.';
-        Err(if foreign { Fault::Foreign } else { Fault::Text })
+        Err(if self.is_foreign(content, expected) { Fault::Foreign } else { Fault::Text })
+    }
+
+    /// Text that is right up to a nonce, where another request's stands.
+    fn is_foreign(&self, content: &[u8], expected: &Expected) -> bool {
+        let from = expected.nonces.partition_point(|nonce| *nonce < self.at);
+        expected.nonces[from..].iter().map(|nonce| nonce - self.at).any(|at| {
+            let Some(found) = content.get(at..at + NONCE_BYTES) else { return false };
+            found != self.nonce
+                && found.iter().all(u8::is_ascii_hexdigit)
+                && content.get(at + NONCE_BYTES) == Some(&b'.')
+                && self.text.get(self.at..self.at + at) == Some(&content[..at])
+        })
     }
 
     /// Looks for the announcement of the end in the JSON around the text.

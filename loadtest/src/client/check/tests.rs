@@ -74,6 +74,11 @@ fn every_changed_byte_is_seen_when_bytes_count() {
 fn foreign_text_has_a_name() {
     let all = sent(b"0000f00d")[2..].to_vec();
     assert_eq!(judge(&all, Strictness::Text, Thinking::Stripped), Err(Fault::Foreign));
+    let texts = texts();
+    let merged = chunk(&(texts[0].clone() + &texts[1].replace("0000beef", "0000f00d")), "null");
+    assert_eq!(judge(&[merged], Strictness::Text, Thinking::Stripped), Err(Fault::Foreign), "in a merged event too");
+    let changed = chunk(&texts[0].replace("0000beef.", "0000beef,"), "null");
+    assert_eq!(judge(&[changed], Strictness::Text, Thinking::Stripped), Err(Fault::Text));
 }
 
 #[test]
