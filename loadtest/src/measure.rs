@@ -197,9 +197,13 @@ fn end(engine: &mut Engine, warm: &Tally, missed: Option<u64>, tally: &mut Tally
         tally.fault(Fault::Timeout, || "nothing came in the time that was measured".to_owned());
     }
     if let Some(wanted) = missed.filter(|_| !crate::sys::interrupted()) {
-        tally.fault(Fault::Timeout, || {
+        // Said first: of many faults only some are kept in words.
+        let mut said = Tally::default();
+        said.fault(Fault::Timeout, || {
             format!("{in_time} of the {wanted} requests that were asked for were answered in the time: allow more")
         });
+        said.merge(tally);
+        *tally = said;
     }
     tally.merge_faults(warm);
     Ok(())

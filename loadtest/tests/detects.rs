@@ -231,6 +231,11 @@ fn requests_that_were_asked_for_and_not_made_are_said() {
     let (status, report) = through(|_, bytes| Deed::Pass(bytes), "{model: mock-json-slow100}", &["--requests", "1000"]);
     assert_eq!((status, faults(&report)), (1, &serde_json::json!({"timeout": 1})));
     assert!(report.to_string().contains("of the 1000 requests"), "{report}");
+    // Also where many others have failed.
+    let arguments = ["--requests", "1000", "--connections", "20"];
+    let (_, report) = through(|_, _| Deed::Freeze, "{model: mock-json}", &arguments);
+    assert_eq!(faults(&report), &serde_json::json!({"timeout": 21}));
+    assert!(report.to_string().contains("0 of the 1000 requests"), "{report}");
 }
 
 #[test]
