@@ -1,18 +1,22 @@
 //! One measurement: a scenario against one proxy, once.
 
+mod samples;
+
 use std::io;
 use std::time::{Duration, Instant};
 
-use crate::client::check::Fault;
 use crate::client::engine::Engine;
-use crate::client::load::{Load, Mode, Sameness};
+use crate::client::fault::Fault;
+use crate::client::load::{Load, Mode};
 use crate::client::request::Outcome;
 use crate::client::tally::{Tally, Times};
 use crate::figures::Figures;
 use crate::scenario::Scenario;
 use crate::subject::Subject;
-use crate::subject::proc::{self, Holdings};
+use crate::subject::cpu;
+use crate::subject::proc::{self, Holdings, Memory};
 use crate::upstream::counters::{Counters, Counts};
+use samples::Samples;
 
 /// How long the proxy may take to let go of what clients have left.
 const DRAIN_MAX: Duration = Duration::from_secs(5);
@@ -90,11 +94,12 @@ fn flow(load: &Load, subject: &Subject, setting: &mut Setting<'_>) -> io::Result
     let total = warmup + duration;
     let mut engine = Engine::new(load.clone())?;
     let exhausted = |engine: &Engine| engine.is_exhausted();
+    let mut warm = Tally::default();
     if load.requests_max.is_none() {
-        run_sliced(&mut engine, warmup, exhausted, |done| {
+        run_sliced(&mut engine, warmup, SLICE, exhausted, |done| {
             (setting.progress)(done.as_secs_f64() / total.as_secs_f64())
         })?;
-        let warm = engine.take_tally();
+        warm = engine.begin_window();
         if warm.requests == 0 && warm.errors() >= HOPELESS_ERRORS {
             // Nothing is there that could be measured; the report says what came instead.
             return Ok(Round { figures: Figures::new(), tally: warm });
@@ -102,23 +107,35 @@ fn flow(load: &Load, subject: &Subject, setting: &mut Setting<'_>) -> io::Result
     }
     let pids = subject.processes();
     let upstream_requests = |setting: &Setting<'_>| Some(setting.upstream.as_ref()?.read()?.requests);
-    let asked_before = upstream_requests(setting);
-    let (begun, clock) = (Instant::now(), proc::cpu(&pids));
-    let (mut samples, mut next_sample) = (Vec::new(), Duration::ZERO);
-    run_sliced(&mut engine, duration, exhausted, |done| {
+    let (asked_before, issued_before) = (upstream_requests(setting), engine.issued());
+    let growth = ["memory_growth_percent", "descriptors_growth"];
+    let bounded = growth.iter().any(|name| setting.scenario.bounds.contains_key(*name));
+    let often = bounded || load.slow.is_some();
+    let mut samples = Samples::new(duration, often);
+    let mut known = pids.clone();
+    let (begun, clock) = (Instant::now(), cpu::read(&pids));
+    run_sliced(&mut engine, duration, SLICE.min(samples.interval()), exhausted, |done| {
         (setting.progress)((warmup + done).as_secs_f64() / total.as_secs_f64());
-        if done >= next_sample {
-            samples.push(proc::holdings(&pids));
-            next_sample = done + (duration / 200).max(Duration::from_secs(1));
+        if known.is_empty() {
+            return;
         }
+        samples.take(done, || {
+            // Looking through all processes delays the load, so it is done where holdings matter or a worker was replaced.
+            if often || known.iter().any(|pid| proc::name(*pid).is_none()) {
+                known = subject.processes();
+            }
+            proc::holdings(&known)
+        });
     })?;
-    let seconds = begun.elapsed().as_secs_f64().max(1e-9);
-    let used = proc::cpu_between(&clock, &proc::cpu(&pids), setting.ticks);
+    let measured = begun.elapsed();
+    let seconds = measured.as_secs_f64().max(1e-9);
+    // Processes come and go: the tree is read again.
+    let pids = subject.processes();
+    let used = cpu::between(&clock, &cpu::read(&pids), setting.ticks);
     let mut tally = engine.take_tally();
+    let complete = engine.is_exhausted();
     subject.check_alive()?;
-    if tally.requests + tally.abandoned + tally.events == 0 && tally.errors() == 0 {
-        tally.fault(Fault::Timeout, || "nothing came in the time that was measured".to_owned());
-    }
+    subject.check_used(&used, tally.requests + tally.events)?;
     let mut figures = Figures::new();
     let mut put = |name: &str, value: f64| {
         figures.insert(name.into(), value);
@@ -126,9 +143,9 @@ fn flow(load: &Load, subject: &Subject, setting: &mut Setting<'_>) -> io::Result
     put("requests_per_second", tally.requests as f64 / seconds);
     if let (Some(before), Some(after)) = (asked_before, upstream_requests(setting))
         && let Some(reached) = after.checked_sub(before)
-        && load.sameness != Sameness::Unique
     {
-        put("upstream_requests_percent", reached as f64 * 100.0 / tally.requests.max(1) as f64);
+        let sent = engine.issued() - issued_before;
+        put("upstream_requests_percent", reached as f64 * 100.0 / sent.max(1) as f64);
     }
     if tally.events > 0 {
         put("events_per_second", tally.upstream_events / seconds);
@@ -147,12 +164,21 @@ fn flow(load: &Load, subject: &Subject, setting: &mut Setting<'_>) -> io::Result
         let after = proc::holdings(&pids);
         holding_figures(&mut put, &after);
         if load.slow.is_some() {
-            per_stream(&mut put, &before_any, &after, load.connections);
+            // What the proxy stores for slow readers is given back when a stream ends: the most of it counts.
+            let peak = samples
+                .peak_memory()
+                .zip(after.memory)
+                .map(|(peak, end)| Memory { pss_kb: peak.pss_kb.max(end.pss_kb), rss_kb: peak.rss_kb.max(end.rss_kb) });
+            per_stream(&mut put, before_any.memory, peak, load.connections);
         }
-        if let Some(growth) = growth(&samples) {
+        if let Some(growth) = samples.memory_growth(measured) {
             put("memory_growth_percent", growth);
         }
+        if let Some(growth) = samples.descriptor_growth(measured) {
+            put("descriptors_growth", growth);
+        }
     }
+    end(&mut engine, &warm, load.requests_max.filter(|_| !complete), &mut tally)?;
     drop(engine);
     let leaves = load.kinds.iter().any(|kind| kind.outcome == Outcome::Stalled);
     if leaves || load.abandon.is_some() {
@@ -161,9 +187,31 @@ fn flow(load: &Load, subject: &Subject, setting: &mut Setting<'_>) -> io::Result
     Ok(Round { figures, tally })
 }
 
+/// After the time that is measured: what is on its way may come, what does not has failed, and so have requests that were `missed`.
+fn end(engine: &mut Engine, warm: &Tally, missed: Option<u64>, tally: &mut Tally) -> io::Result<()> {
+    let in_time = tally.requests + tally.abandoned;
+    let nothing = in_time + tally.events == 0;
+    tally.merge_drain(&engine.drain()?);
+    if nothing && tally.errors() == 0 {
+        tally.fault(Fault::Timeout, || "nothing came in the time that was measured".to_owned());
+    }
+    if let Some(wanted) = missed.filter(|_| !crate::sys::interrupted()) {
+        // Said first: of many faults only some are kept in words.
+        let mut said = Tally::default();
+        said.fault(Fault::Timeout, || {
+            format!("{in_time} of the {wanted} requests that were asked for were answered in the time: allow more")
+        });
+        said.merge(tally);
+        *tally = said;
+    }
+    tally.merge_faults(warm);
+    Ok(())
+}
+
 fn run_sliced(
     engine: &mut Engine,
     time: Duration,
+    slice: Duration,
     enough: impl Fn(&Engine) -> bool,
     mut progress: impl FnMut(Duration),
 ) -> io::Result<()> {
@@ -174,31 +222,29 @@ fn run_sliced(
         if done >= time || enough(engine) || crate::sys::interrupted() {
             return Ok(());
         }
-        engine.run(SLICE.min(time - done), &enough)?;
+        engine.run(slice.min(time - done), &enough)?;
     }
 }
 
-fn per_stream(put: &mut impl FnMut(&str, f64), before: &Holdings, after: &Holdings, streams: usize) {
+fn per_stream(put: &mut impl FnMut(&str, f64), before: Option<Memory>, after: Option<Memory>, streams: usize) {
+    let (Some(before), Some(after)) = (before, after) else { return };
     let each = |after: u64, before: u64| after.saturating_sub(before) as f64 / streams.max(1) as f64;
     put("kb_per_stream", each(after.pss_kb, before.pss_kb));
     put("rss_kb_per_stream", each(after.rss_kb, before.rss_kb));
 }
 
+/// What could not be read is not there: it is not zero.
 fn holding_figures(put: &mut impl FnMut(&str, f64), after: &Holdings) {
-    put("pss_mb", after.pss_kb as f64 / 1024.0);
-    put("descriptors", after.descriptors as f64);
-    put("threads", after.threads as f64);
-}
-
-/// The last quarter's memory against the second's; nothing for runs too short to say.
-fn growth(samples: &[Holdings]) -> Option<f64> {
-    if samples.len() < 16 {
-        return None;
+    let rows = [
+        ("pss_mb", after.memory.map(|memory| memory.pss_kb as f64 / 1024.0)),
+        ("descriptors", after.descriptors.map(|count| count as f64)),
+        ("threads", after.threads.map(|count| count as f64)),
+    ];
+    for (name, value) in rows {
+        if let Some(value) = value {
+            put(name, value);
+        }
     }
-    let quarter = samples.len() / 4;
-    let mean = |part: &[Holdings]| part.iter().map(|held| held.pss_kb as f64).sum::<f64>() / part.len() as f64;
-    let (early, late) = (mean(&samples[quarter..2 * quarter]), mean(&samples[samples.len() - quarter..]));
-    (early > 0.0).then(|| (late / early - 1.0) * 100.0)
 }
 
 /// After all clients are gone: what the proxy still holds.
@@ -216,18 +262,21 @@ fn left_behind(pids: &[u32], before: &Holdings, setting: &Setting<'_>, put: &mut
     if let Some(left) = left {
         put("upstream_streams_left", left as f64);
     }
-    if !pids.is_empty() {
-        put("descriptors_left", proc::holdings(pids).descriptors.saturating_sub(before.descriptors) as f64);
+    if !pids.is_empty()
+        && let (Some(before), Some(left)) = (before.descriptors, proc::holdings(pids).descriptors)
+    {
+        put("descriptors_left", left.saturating_sub(before) as f64);
     }
 }
 
 /// Streams are opened and kept: memory for each.
 fn hold(load: &Load, subject: &Subject, setting: &mut Setting<'_>) -> io::Result<Round> {
     let scenario = setting.scenario;
+    let clock = cpu::read(&subject.processes());
     // What a proxy allocates once, for its first streams, is not what a stream costs.
     let mut warm = Engine::new(Load { connections: load.connections.min(32), ..load.clone() })?;
     warm.run(scenario.warmup, |_| false)?;
-    drop(warm);
+    let warm = warm.take_tally();
     std::thread::sleep(SETTLE);
     let pids = subject.processes();
     let before = proc::holdings(&pids);
@@ -236,6 +285,7 @@ fn hold(load: &Load, subject: &Subject, setting: &mut Setting<'_>) -> io::Result
     run_sliced(
         &mut engine,
         load.timeout,
+        SLICE,
         |engine| engine.held() + engine.tally().errors() as usize >= all,
         |done| (setting.progress)((done.as_secs_f64() / load.timeout.as_secs_f64()).min(0.5)),
     )?;
@@ -243,13 +293,17 @@ fn hold(load: &Load, subject: &Subject, setting: &mut Setting<'_>) -> io::Result
     run_sliced(
         &mut engine,
         scenario.duration,
+        SLICE,
         |_| false,
         |done| {
             (setting.progress)(0.5 + 0.5 * done.as_secs_f64() / scenario.duration.as_secs_f64());
         },
     )?;
+    let pids = subject.processes();
     let after = proc::holdings(&pids);
     let held = engine.held();
+    subject.check_alive()?;
+    subject.check_used(&cpu::between(&clock, &cpu::read(&pids), setting.ticks), held as u64)?;
     let mut figures = Figures::new();
     let mut put = |name: &str, value: f64| {
         figures.insert(name.into(), value);
@@ -257,30 +311,13 @@ fn hold(load: &Load, subject: &Subject, setting: &mut Setting<'_>) -> io::Result
     put("streams_held", held as f64);
     if !pids.is_empty() {
         holding_figures(&mut put, &after);
-        per_stream(&mut put, &before, &after, held);
+        per_stream(&mut put, before.memory, after.memory, held);
     }
     let mut tally = engine.take_tally();
     if held < all && tally.errors() == 0 {
         let missing = all - held;
         tally.fault(Fault::Timeout, || format!("{missing} streams did not begin"));
     }
+    tally.merge_faults(&warm);
     Ok(Round { figures, tally })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn growth_compares_quarters() {
-        let held = |pss_kb| Holdings { pss_kb, ..Holdings::default() };
-        let flat: Vec<_> = std::iter::repeat_n(held(1000), 40).collect();
-        assert_eq!(growth(&flat), Some(0.0));
-        // The first quarter is warming up and does not count.
-        let warming: Vec<_> = (0..40).map(|at| held(if at < 10 { 10 } else { 1000 })).collect();
-        assert_eq!(growth(&warming), Some(0.0));
-        let leaking: Vec<_> = (0..40).map(|at| held(1000 + at * 10)).collect();
-        assert!(growth(&leaking).unwrap() > 15.0);
-        assert_eq!(growth(&flat[..10]), None);
-    }
 }

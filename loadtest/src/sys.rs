@@ -195,13 +195,23 @@ pub fn end_with_us(command: &mut std::process::Command) {
     }
 }
 
-/// Asks a process to end (`SIGTERM`), or makes it (`SIGKILL`).
-pub fn end_process(pid: u32, kill: bool) {
-    if let Ok(pid) = libc::pid_t::try_from(pid)
-        && pid > 1
-    {
-        // SAFETY: no pointers; a process that is gone gives an error that does not matter.
-        unsafe { libc::kill(pid, if kill { libc::SIGKILL } else { libc::SIGTERM }) };
+/// Asks all processes of a group to end (`SIGTERM`), or makes them (`SIGKILL`).
+pub fn end_group(group: u32, kill: bool) {
+    signal_group(group, if kill { libc::SIGKILL } else { libc::SIGTERM });
+}
+
+/// Whether a group has a process, ended ones that nobody has waited for included.
+#[must_use]
+pub fn group_exists(group: u32) -> bool {
+    signal_group(group, 0)
+}
+
+fn signal_group(group: u32, signal: libc::c_int) -> bool {
+    match libc::pid_t::try_from(group) {
+        // The groups 0 and 1 are our own and the system's.
+        // SAFETY: no pointers; a group that is gone gives an error that does not matter.
+        Ok(group) if group > 1 => unsafe { libc::kill(-group, signal) == 0 },
+        _ => false,
     }
 }
 

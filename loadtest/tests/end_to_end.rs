@@ -190,7 +190,20 @@ fn a_lost_event_and_a_swapped_pair_are_errors() {
 
 #[test]
 fn another_requests_text_is_foreign() {
-    let got = faults(&small_stream(), |bytes| replace(bytes, ":\"000000", ":\"ffff00"));
+    // The first digit of every nonce becomes another one.
+    let got = faults(&small_stream(), |bytes| {
+        let text = String::from_utf8(bytes).unwrap();
+        let parts: Vec<&str> = text.split("content\":\"").collect();
+        let other = |part: &str| match part.strip_prefix('f') {
+            Some(rest) => format!("0{rest}"),
+            None => format!("f{}", &part[1..]),
+        };
+        let rest: Vec<String> = parts[1..]
+            .iter()
+            .map(|part| if part.as_bytes()[8] == b'.' { other(part) } else { (*part).to_owned() })
+            .collect();
+        [parts[..1].to_vec(), rest.iter().map(String::as_str).collect()].concat().join("content\":\"").into_bytes()
+    });
     assert_eq!(got, serde_json::json!({"foreign": 10}));
 }
 

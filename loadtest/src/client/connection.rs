@@ -6,6 +6,7 @@ use std::os::fd::AsRawFd;
 
 use socket2::{Domain, Protocol, Socket, Type};
 
+use super::lateness::Arrivals;
 use super::reply::Reply;
 use crate::script::text::NONCE_BYTES;
 use crate::sys::{Interest, Poller};
@@ -45,8 +46,14 @@ pub struct Connection {
     pub intended: u64,
     /// When its first visible event came.
     pub first_event: Option<u64>,
-    /// Earliest moment an event number 0 could have come by, judged by all events so far.
-    pub base: u64,
+    /// When the events of a paced stream came.
+    pub arrivals: Arrivals,
+    /// Bytes of the answer came, since the drain began if it has.
+    pub progressed: bool,
+    /// When the last request ended.
+    pub idle_since: u64,
+    /// The connection had been idle so long before this request that the server may have closed it as idle.
+    pub may_be_stale: bool,
     /// Requests that this connection has served.
     pub served: u32,
     /// It was sent before on a connection that turned out closed.
@@ -70,7 +77,10 @@ impl Default for Connection {
             nonce: [b'0'; NONCE_BYTES],
             intended: 0,
             first_event: None,
-            base: u64::MAX,
+            arrivals: Arrivals::default(),
+            progressed: false,
+            idle_since: 0,
+            may_be_stale: false,
             served: 0,
             resent: false,
             abandon_after: None,

@@ -3,10 +3,11 @@
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::io;
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use super::check::Fault;
 use super::connection::{Connection, State};
+use super::fault::Fault;
 use super::load::{Load, Mode};
 use super::request::{Outcome, nonce};
 use super::schedule::Schedule;
@@ -19,6 +20,8 @@ const CONNECTING_MAX: usize = 128;
 const BACKLOG_MAX: usize = 100_000;
 /// How long a connection rests after a failure, so that a dead server is not asked in a busy loop.
 pub(super) const REST_NS: u64 = 10_000_000;
+/// A server's idle timeout may close a connection that has been idle so long just as the next request is sent.
+const STALE_NS: u64 = 50_000_000;
 /// How often requests are looked through for those that take too long.
 const SWEEP_NS: u64 = 100_000_000;
 
@@ -44,6 +47,10 @@ pub struct Engine {
     weights: u32,
     pub(super) scratch: Vec<u8>,
     pub(super) tally: Tally,
+    /// The measurement is over: nothing new begins.
+    pub(super) draining: bool,
+    /// The first nonce. Another one in every engine: a proxy's cache must not know this run's requests from an earlier one.
+    first_nonce: u64,
 }
 
 impl Engine {
@@ -78,6 +85,8 @@ impl Engine {
             weights,
             scratch,
             tally: Tally::default(),
+            draining: false,
+            first_nonce: unlike_any_other(),
             load,
         })
     }
@@ -87,10 +96,24 @@ impl Engine {
         std::mem::take(&mut self.tally)
     }
 
+    /// The warm-up is over: what was counted in it, and from here on times count.
+    pub fn begin_window(&mut self) -> Tally {
+        for connection in &mut self.connections {
+            connection.arrivals.skip();
+        }
+        self.take_tally()
+    }
+
     /// What was counted so far.
     #[must_use]
     pub fn tally(&self) -> &Tally {
         &self.tally
+    }
+
+    /// Requests that were begun, whatever became of them.
+    #[must_use]
+    pub fn issued(&self) -> u64 {
+        self.issued
     }
 
     /// Streams that are held open.
@@ -133,7 +156,16 @@ impl Engine {
     /// All requests that may be sent are answered.
     #[must_use]
     pub fn is_exhausted(&self) -> bool {
-        self.load.requests_max.is_some_and(|max| self.issued >= max) && self.in_flight() == 0
+        self.all_issued() && self.in_flight() == 0
+    }
+
+    /// No more requests may be sent.
+    pub(super) fn all_issued(&self) -> bool {
+        self.load.requests_max.is_some_and(|max| self.issued >= max)
+    }
+
+    pub(super) fn is_closed_loop(&self) -> bool {
+        self.schedule.is_none()
     }
 
     pub(super) fn now(&self) -> u64 {
@@ -141,13 +173,16 @@ impl Engine {
     }
 
     fn wait_until(&self, end: u64) -> u64 {
-        let arrival = self.schedule.as_ref().map_or(u64::MAX, Schedule::next_ns);
+        let arrival = self.schedule.as_ref().filter(|_| !self.draining).map_or(u64::MAX, Schedule::next_ns);
         let slow = self.slow_timers.peek().map_or(u64::MAX, |Reverse((at, _))| *at);
         let rest = self.resting.front().map_or(u64::MAX, |(at, _)| *at);
         end.min(arrival).min(slow).min(rest).min(self.next_sweep)
     }
 
-    fn take_arrivals(&mut self, now: u64) {
+    pub(super) fn take_arrivals(&mut self, now: u64) {
+        if self.draining {
+            return;
+        }
         let Some(schedule) = &mut self.schedule else { return };
         while let Some(intended) = schedule.due(now) {
             if self.backlog.len() < BACKLOG_MAX {
@@ -160,7 +195,7 @@ impl Engine {
 
     pub(super) fn start_requests(&mut self) {
         while self.connecting < CONNECTING_MAX && !self.backlog.is_empty() && !self.idle.is_empty() {
-            if self.load.requests_max.is_some_and(|max| self.issued >= max) {
+            if self.all_issued() {
                 return;
             }
             let (Some(intended), Some(index)) = (self.backlog.pop_front(), self.idle.pop()) else { return };
@@ -172,9 +207,9 @@ impl Engine {
     fn start(&mut self, index: usize, intended: u64) {
         self.issued += 1;
         let kind = self.choose();
-        let number = nonce(self.load.sameness.identity(self.issued - 1));
+        let number = nonce(self.first_nonce.wrapping_add(self.load.sameness.identity(self.issued - 1)));
         let abandon_after = self.load.abandon.map(|(low, high)| low + self.below(high.saturating_sub(low) + 1));
-        let closed_loop = self.schedule.is_none();
+        let closed_loop = self.is_closed_loop();
         let now = self.now();
         let connection = &mut self.connections[index];
         connection.kind = kind;
@@ -188,13 +223,16 @@ impl Engine {
 
     /// Sends the request that is in `out`, over a connection if there is one.
     pub(super) fn send_anew(&mut self, index: usize) {
+        let now = self.now();
         let connection = &mut self.connections[index];
         connection.rewind();
         connection.first_event = None;
-        connection.base = u64::MAX;
+        connection.progressed = false;
+        connection.arrivals.clear();
         connection.reply.begin(&self.load.kinds[connection.kind], connection.nonce);
         if connection.is_open() {
             connection.state = State::Sending;
+            connection.may_be_stale = now.saturating_sub(connection.idle_since) >= STALE_NS;
             self.send(index);
             return;
         }
@@ -297,15 +335,28 @@ impl Engine {
             if !running || now.saturating_sub(connection.intended) < limit {
                 continue;
             }
-            if connection.state == State::Connecting {
-                self.connecting -= 1;
-            }
             if self.load.kinds[connection.kind].outcome == Outcome::Stalled {
+                self.forget_connecting(index);
+                self.close(index);
                 self.right(index);
-                self.connections[index].close();
             } else {
-                self.fail(index, Fault::Timeout, "too slow");
+                self.time_out(index, "too slow");
             }
+        }
+    }
+
+    /// The request is given up; its age is a latency, or the slowest requests would make the figures better.
+    pub(super) fn time_out(&mut self, index: usize, why: &str) {
+        self.forget_connecting(index);
+        let now = self.now();
+        self.tally.latency.record(now.saturating_sub(self.connections[index].intended));
+        self.judge_lateness(index, Some(now));
+        self.fail(index, Fault::Timeout, why);
+    }
+
+    fn forget_connecting(&mut self, index: usize) {
+        if self.connections[index].state == State::Connecting {
+            self.connecting -= 1;
         }
     }
 
@@ -332,3 +383,18 @@ impl Engine {
         ((self.random >> 32) % u64::from(limit.max(1))) as u32
     }
 }
+
+/// A number that no other engine has, in this process or another: the nonces are its last 32 bits and what follows.
+fn unlike_any_other() -> u64 {
+    static ENGINES: AtomicU64 = AtomicU64::new(0);
+    let engine = ENGINES.fetch_add(1, Ordering::Relaxed);
+    let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos() as u64;
+    let mut mixed = time ^ (u64::from(std::process::id()) << 32) ^ engine.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    // The finish of splitmix64: every bit of the input changes half of the output's.
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ (mixed >> 31)
+}
+
+#[cfg(test)]
+mod tests;

@@ -2,7 +2,11 @@
 
 pub mod check;
 pub mod connection;
+mod drain;
 pub mod engine;
+pub mod expected;
+pub mod fault;
+pub mod lateness;
 pub mod load;
 mod replies;
 pub mod reply;

@@ -1,8 +1,8 @@
 //! The part of the engine that judges: what came on a connection, whether it is right, what the connection does next.
 
-use super::check::Fault;
 use super::connection::State;
 use super::engine::{Engine, REST_NS};
+use super::fault::Fault;
 use super::load::Mode;
 use super::reply::Progress;
 use super::request::Outcome;
@@ -18,6 +18,7 @@ impl Engine {
             Err(error) => return self.closed(index, &error.to_string()),
         };
         self.tally.bytes += count as u64;
+        connection.progressed = true;
         let kind = &self.load.kinds[connection.kind];
         let before = connection.reply.events();
         let progress = connection.reply.feed(&self.scratch[..count], kind);
@@ -33,6 +34,10 @@ impl Engine {
     fn note_events(&mut self, index: usize, before: u32) {
         let now = self.now();
         let connection = &mut self.connections[index];
+        if connection.first_event.is_none() && connection.reply.has_text() {
+            connection.first_event = Some(now);
+            self.tally.first_event.record(now.saturating_sub(connection.intended));
+        }
         let after = connection.reply.events();
         if after == before {
             return;
@@ -41,29 +46,29 @@ impl Engine {
         let fresh = u64::from(after - before);
         self.tally.events += fresh;
         self.tally.upstream_events += fresh as f64 * kind.upstream_share;
-        if connection.first_event.is_none() {
-            connection.first_event = Some(now);
-            self.tally.first_event.record(now.saturating_sub(connection.intended));
+        if kind.timetable.is_some() {
+            connection.arrivals.note(now, after);
         }
-        if kind.pace_ns == 0 {
-            return;
-        }
-        for number in before..after {
-            let base = now.saturating_sub(u64::from(number) * kind.pace_ns);
-            connection.base = connection.base.min(base);
-            self.tally.lateness.record(base - connection.base);
+    }
+
+    /// Counts how late the stream's events were; with `still_open` (the time) also the one that has not come.
+    pub(super) fn judge_lateness(&mut self, index: usize, still_open: Option<u64>) {
+        let connection = &mut self.connections[index];
+        if let Some(table) = &self.load.kinds[connection.kind].timetable {
+            connection.arrivals.judge(table, still_open, |ns| self.tally.lateness.record(ns));
         }
     }
 
     /// The reply has more to come: stay, hold, or leave.
     fn go_on(&mut self, index: usize) {
         let connection = &mut self.connections[index];
-        let events = connection.reply.events();
-        if self.load.mode == Mode::Hold && connection.state == State::Reading && events > 0 {
+        let reply = &connection.reply;
+        if self.load.mode == Mode::Hold && connection.state == State::Reading && reply.has_text() {
             connection.state = State::Held;
             self.held += 1;
-        } else if connection.abandon_after.is_some_and(|limit| events >= limit) {
-            connection.close();
+        } else if connection.abandon_after.is_some_and(|limit| reply.events() >= limit) {
+            self.close(index);
+            self.judge_lateness(index, None);
             self.tally.abandoned += 1;
             self.finish(index);
         } else if self.load.slow.is_some() {
@@ -85,32 +90,44 @@ impl Engine {
     /// A request ended as it should.
     pub(super) fn right(&mut self, index: usize) {
         let now = self.now();
-        let connection = &mut self.connections[index];
         self.tally.requests += 1;
+        self.judge_lateness(index, None);
+        let connection = &mut self.connections[index];
         self.tally.latency.record(now.saturating_sub(connection.intended));
         connection.served += 1;
         if self.load.fresh || !connection.reply.keep_alive() {
-            connection.close();
+            self.close(index);
         }
         self.finish(index);
+    }
+
+    /// Closes the connection. Always before [`Engine::finish`], which may start the next request on what is still open.
+    pub(super) fn close(&mut self, index: usize) {
+        let connection = &mut self.connections[index];
+        if connection.state == State::Held {
+            self.held -= 1;
+        }
+        connection.close();
     }
 
     /// The connection has ended; perhaps the reply too.
     pub(super) fn closed(&mut self, index: usize, why: &str) {
         let connection = &mut self.connections[index];
         let kind = &self.load.kinds[connection.kind];
-        // A server may close an idle connection just as the next request is sent; every client sends such a request again, once.
-        let stale = connection.served > 0 && connection.reply.is_untouched() && !connection.resent;
-        if stale {
+        // A server may close a connection as idle just as the next request is sent; every client sends such a request again, once.
+        // One that was busy a moment ago was not idle: whoever closes it without an answer loses the request.
+        let unanswered = connection.served > 0 && connection.reply.is_untouched() && !connection.resent;
+        if unanswered && connection.may_be_stale {
             connection.close();
             connection.resent = true;
             self.tally.resent += 1;
             return self.send_anew(index);
         }
+        let why = if unanswered { "closed a kept connection without an answer" } else { why };
         match connection.reply.closed(kind) {
             Ok(()) => {
+                self.close(index);
                 self.right(index);
-                self.connections[index].close();
             }
             Err(fault) => self.fail(index, fault, why),
         }
@@ -120,23 +137,22 @@ impl Engine {
     fn wrong(&mut self, index: usize, fault: Fault) {
         let connection = &self.connections[index];
         let kind = &self.load.kinds[connection.kind];
-        if kind.outcome == Outcome::Broken && fault != Fault::HiddenFailure {
-            self.right(index);
-            self.connections[index].close();
-            return;
+        match connection.reply.excuse(fault, kind) {
+            Ok(()) => {
+                self.close(index);
+                self.right(index);
+            }
+            Err(fault) => self.fail(index, fault, ""),
         }
-        self.fail(index, fault, "");
     }
 
     pub(super) fn fail(&mut self, index: usize, fault: Fault, why: &str) {
-        let connection = &mut self.connections[index];
+        self.judge_lateness(index, None);
+        let connection = &self.connections[index];
         let model = &self.load.kinds[connection.kind].model;
         let excerpt = connection.reply.excerpt();
         self.tally.fault(fault, || format!("{model}: {why} ({excerpt})"));
-        if connection.state == State::Held {
-            self.held -= 1;
-        }
-        connection.close();
+        self.close(index);
         self.resting.push_back((self.now() + REST_NS, index));
     }
 
@@ -153,11 +169,13 @@ impl Engine {
         if self.connections[index].state == State::Held {
             self.held -= 1;
         }
-        self.connections[index].state = State::Idle;
+        let now = self.now();
+        let connection = &mut self.connections[index];
+        connection.state = State::Idle;
+        connection.idle_since = now;
         self.idle.push(index);
-        match self.load.mode {
-            Mode::Closed => self.backlog.push_back(0),
-            Mode::Open { .. } | Mode::Hold => {}
+        if self.load.mode == Mode::Closed && !self.draining {
+            self.backlog.push_back(0);
         }
         // Without this turn through the backlog a connection would wait for the next poll.
         if self.connections[index].is_open() {

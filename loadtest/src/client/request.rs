@@ -1,8 +1,11 @@
 //! Requests, made once; only the nonce changes.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
-use super::check::{Expected, Strictness, Thinking};
+use super::check::{Strictness, Thinking};
+use super::expected::Expected;
+use super::lateness::Timetable;
 use crate::script::text::{NONCE_BYTES, NONCE_MARK};
 use crate::script::{Dialect, Script, Shape};
 
@@ -37,8 +40,10 @@ pub struct Kind {
     pub weight: u32,
     /// Upstream events for each visible one.
     pub upstream_share: f64,
-    /// Nanoseconds between two events, 0 at full speed.
-    pub pace_ns: u64,
+    /// When the events of a paced stream are due.
+    pub timetable: Option<Timetable>,
+    /// The longest time in which a healthy proxy may pass nothing on; `None` when nobody knows the model's pace.
+    pub silence: Option<Duration>,
 }
 
 /// What all requests of a run have in common.
@@ -103,16 +108,19 @@ impl Kind {
         bytes.extend_from_slice(body.as_bytes());
         let nonce_at = memchr::memmem::find(&bytes[from..], NONCE_MARK).map_or(from, |at| from + at + NONCE_MARK.len());
         let script = &wanted.script;
-        let counted = if common.thinking == Thinking::Kept { script.upstream_events() } else { script.events };
+        let expected = Expected::new(script, wanted.dialect, common.strictness, common.thinking);
+        let timetable = Timetable::new(script, expected.events(), common.strictness, common.thinking);
         Self {
             model: wanted.model.clone(),
             bytes,
             nonce_at,
-            expected: Expected::new(script, wanted.dialect, common.strictness, common.thinking),
             outcome: wanted.outcome.clone(),
             weight: wanted.weight,
-            upstream_share: f64::from(script.upstream_events()) / f64::from(counted.max(1)),
-            pace_ns: u64::try_from(script.pace.as_nanos()).unwrap_or(u64::MAX),
+            upstream_share: f64::from(script.upstream_events()) / f64::from(expected.events().max(1)),
+            expected,
+            timetable,
+            silence: (common.strictness != Strictness::Framing)
+                .then(|| script.silence(common.thinking == Thinking::Stripped)),
         }
     }
 

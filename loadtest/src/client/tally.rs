@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use hdrhistogram::Histogram;
 
-use super::check::Fault;
+use super::fault::Fault;
 
 /// Longest time a histogram holds; longer ones count as this.
 const TIME_NS_MAX: u64 = 3_600_000_000_000;
@@ -109,17 +109,29 @@ impl Tally {
         self.upstream_events += other.upstream_events;
         self.bytes += other.bytes;
         self.connects += other.connects;
-        self.resent += other.resent;
         self.abandoned += other.abandoned;
         self.error_replies += other.error_replies;
         self.dropped += other.dropped;
-        for (&fault, &count) in &other.faults {
+        self.merge_drain(other);
+    }
+
+    /// Adds what a drain found: its times and faults. Its requests and events were not done in the time that was measured, so rates and
+    /// shares stay those of the measurement.
+    pub fn merge_drain(&mut self, drain: &Self) {
+        self.merge_faults(drain);
+        self.resent += drain.resent;
+        self.latency.merge(&drain.latency);
+        self.first_event.merge(&drain.first_event);
+        self.lateness.merge(&drain.lateness);
+    }
+
+    /// Adds the wrong replies of a warm-up: they count whenever they come, only times do not.
+    pub fn merge_faults(&mut self, warmup: &Self) {
+        for (&fault, &count) in &warmup.faults {
             *self.faults.entry(fault).or_default() += count;
         }
-        self.samples.extend(other.samples.iter().take(SAMPLES_MAX.saturating_sub(self.samples.len())).cloned());
-        self.latency.merge(&other.latency);
-        self.first_event.merge(&other.first_event);
-        self.lateness.merge(&other.lateness);
+        let room = SAMPLES_MAX.saturating_sub(self.samples.len());
+        self.samples.extend(warmup.samples.iter().take(room).cloned());
     }
 }
 

@@ -104,8 +104,10 @@ fn figure_rows(subjects: &[SubjectReport]) -> Vec<Vec<String>> {
     let mut rows = vec![header];
     for figure in figures::ALL {
         let measured = subjects.iter().any(|subject| subject.median.contains_key(figure.name));
+        // A figure that was not 0 in one round is shown, also where the middle of them is.
+        let nothing = |figures: &figures::Figures| figures.get(figure.name).is_none_or(|value| *value == 0.0);
         let dull =
-            subjects.iter().all(|s| s.median.get(figure.name).is_none_or(|v| *v == 0.0)) && figure.name != "errors";
+            figure.name != "errors" && subjects.iter().all(|s| nothing(&s.median) && s.rounds.iter().all(nothing));
         if !measured || dull {
             continue;
         }

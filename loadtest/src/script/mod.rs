@@ -156,6 +156,32 @@ impl Script {
         Some(())
     }
 
+    /// When the upstream sends its event of this number, thinking included, after its first one.
+    #[must_use]
+    pub fn due(&self, number: u32) -> Duration {
+        let write = match self.cut {
+            Cut::Events { per_write } => number / per_write.max(1),
+            Cut::Bytes | Cut::Random => number,
+        };
+        let second = if self.hold.is_zero() { self.pace } else { self.hold };
+        if write == 0 { Duration::ZERO } else { second + self.pace.saturating_mul(write - 1) }
+    }
+
+    /// The longest time in which a proxy that passes on what it has may be silent: from write to write, before the head, during thinking
+    /// that it removes.
+    #[must_use]
+    pub fn silence(&self, stripped: bool) -> Duration {
+        let hidden = if stripped { self.upstream_events() - self.events } else { 0 };
+        // Writes that end anywhere are of 100 bytes on average, framing included: an event may need several.
+        let writes = if self.cut == Cut::Random { self.bytes as u32 / 50 + 1 } else { 1 };
+        let before_text = self.due((hidden + 1).saturating_mul(writes));
+        let head = match self.fault {
+            Some(Fault::SlowHead { ms }) => Duration::from_millis(u64::from(ms)),
+            _ => Duration::ZERO,
+        };
+        before_text.max(self.hold).max(self.pace.saturating_mul(writes)).max(head)
+    }
+
     /// Events that the upstream sends, thinking ones included.
     #[must_use]
     pub fn upstream_events(&self) -> u32 {
@@ -177,6 +203,27 @@ mod tests {
         assert_eq!(script.upstream_events(), 9);
         assert_eq!(Script::parse("mock-json").unwrap().bytes, 1024);
         assert_eq!(Script::parse("mock-json-status429").unwrap().fault, Some(Fault::Status(429)));
+    }
+
+    #[test]
+    fn a_script_has_its_times() {
+        let times = |model: &str| {
+            let script = Script::parse(model).unwrap();
+            let ms = |time: Duration| time.as_millis();
+            (
+                ms(script.due(0)),
+                ms(script.due(1)),
+                ms(script.due(5)),
+                ms(script.silence(true)),
+                ms(script.silence(false)),
+            )
+        };
+        assert_eq!(times("mock-stream-p10"), (0, 10, 50, 10, 10));
+        assert_eq!(times("mock-stream-think50-p10"), (0, 10, 50, 510, 10));
+        assert_eq!(times("mock-stream-p10-burst2"), (0, 0, 20, 10, 10));
+        assert_eq!(times("mock-stream-p10-hold3"), (0, 3000, 3040, 3000, 3000));
+        assert_eq!(times("mock-json-slow700"), (0, 0, 0, 700, 700));
+        assert_eq!(times("mock-stream-b200-p10-random"), (0, 10, 50, 50, 50));
     }
 
     #[test]

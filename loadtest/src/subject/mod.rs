@@ -1,11 +1,13 @@
 //! What is measured: a running proxy, one that we start, or a peer.
 
+pub mod cpu;
 pub mod peers;
 pub mod proc;
 
 use std::fs::{self, File};
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -15,6 +17,8 @@ use std::time::{Duration, Instant};
 const START_MAX: Duration = Duration::from_secs(15);
 /// How long it may take to end after `SIGTERM`.
 const END_MAX: Duration = Duration::from_secs(5);
+/// How long its children may take to vanish after `SIGKILL`.
+const GONE_MAX: Duration = Duration::from_millis(500);
 
 /// Something to measure.
 #[derive(Clone, Debug)]
@@ -102,6 +106,12 @@ impl Subject {
         let mut subject =
             Self { address: listen, command, configuration, pid: None, child: None, folder: Some(folder.clone()) };
         fs::write(&file, &subject.configuration)?;
+        // Otherwise that one would be measured, and the command, which cannot listen there, blamed or praised for it.
+        if is_listening(listen) {
+            return Err(io::Error::other(format!(
+                "something listens on {listen} already: end it, or measure it with --url"
+            )));
+        }
         let child = spawn(&subject.command, &folder, settings)?;
         subject.pid = Some(child.id());
         subject.child = Some(child);
@@ -133,18 +143,34 @@ impl Subject {
         }
     }
 
+    /// Fails when the process has answered and used no time for it: then it is another one.
+    ///
+    /// # Errors
+    /// See there.
+    pub fn check_used(&self, used: &cpu::CpuTime, answered: u64) -> io::Result<()> {
+        match self.pid {
+            Some(pid) if used.total_ns == 0 && answered > 0 => Err(io::Error::other(format!(
+                "process {pid} ({}) used no processor time while {answered} answers came: is it the proxy's process?",
+                proc::name(pid).unwrap_or_default()
+            ))),
+            _ => Ok(()),
+        }
+    }
+
     fn wait_until_listening(&mut self) -> io::Result<()> {
         let begun = Instant::now();
         loop {
-            if TcpStream::connect_timeout(&self.address, Duration::from_millis(200)).is_ok() {
-                return Ok(());
-            }
+            // Asked first: when something answers and the command has ended, it was not the command that answered.
+            let listens = is_listening(self.address);
             let ended = match &mut self.child {
                 Some(child) => child.try_wait()?,
                 None => None,
             };
             if let Some(status) = ended {
                 return Err(io::Error::other(format!("`{}` ended ({status}): {}", self.command, self.last_words())));
+            }
+            if listens {
+                return Ok(());
             }
             if begun.elapsed() > START_MAX || crate::sys::interrupted() {
                 let words = self.last_words();
@@ -168,21 +194,33 @@ impl Subject {
 impl Drop for Subject {
     fn drop(&mut self) {
         if let Some(child) = &mut self.child {
-            crate::sys::end_process(child.id(), false);
-            let begun = Instant::now();
-            while matches!(child.try_wait(), Ok(None)) {
-                if begun.elapsed() > END_MAX {
-                    crate::sys::end_process(child.id(), true);
-                    let _ = child.wait();
-                    break;
-                }
-                std::thread::sleep(Duration::from_millis(10));
-            }
+            end(child);
         }
         if let Some(folder) = &self.folder {
             let _ = fs::remove_dir_all(folder);
         }
     }
+}
+
+/// Ends a command and all it has started: a wrapper's proxy would otherwise go on listening.
+fn end(child: &mut Child) {
+    let group = child.id();
+    crate::sys::end_group(group, false);
+    let begun = Instant::now();
+    while matches!(child.try_wait(), Ok(None)) && begun.elapsed() < END_MAX {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    crate::sys::end_group(group, true);
+    let _ = child.wait();
+    // The port is free when the last of them is gone.
+    let begun = Instant::now();
+    while crate::sys::group_exists(group) && begun.elapsed() < GONE_MAX {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn is_listening(address: SocketAddr) -> bool {
+    TcpStream::connect_timeout(&address, Duration::from_millis(200)).is_ok()
 }
 
 /// Starts a command on the proxy's core: a child inherits the cores of the thread that starts it.
@@ -196,6 +234,8 @@ fn spawn(command: &str, folder: &std::path::Path, settings: &Settings) -> io::Re
     let child = command_line
         .arg("-c")
         .arg(format!("PATH=\"$PATH:/usr/sbin:/sbin\"; exec {command}"))
+        // A group of its own, so that all it starts can be ended with it.
+        .process_group(0)
         .stdin(Stdio::null())
         .stdout(output.try_clone()?)
         .stderr(output)
@@ -247,5 +287,31 @@ mod tests {
         let target = Target::Spawn { command: "sh -c 'echo no such option; exit 2'".into(), listen: None };
         let error = Subject::start(&target, &settings()).err().unwrap().to_string();
         assert!(error.contains("no such option") && error.contains("exit status: 2"), "{error}");
+    }
+
+    #[test]
+    fn an_address_that_is_taken_is_refused() {
+        let other = TcpListener::bind("127.0.0.1:0").unwrap();
+        let listen = other.local_addr().unwrap();
+        let target = Target::Spawn { command: "sleep 30".into(), listen: Some(listen) };
+        let error = Subject::start(&target, &settings()).err().unwrap().to_string();
+        assert!(error.contains("listens on") && error.contains("already"), "{error}");
+    }
+
+    #[test]
+    fn all_that_a_command_has_started_is_ended_with_it() {
+        let folder = new_folder().unwrap();
+        let settings = settings();
+        // The command ends when it is asked to; what it has started does not mind.
+        let mut child = spawn("sh -c \"(trap '' TERM; sleep 600; true) & wait\"", &folder, &settings).unwrap();
+        let begun = Instant::now();
+        while proc::tree(child.id()).len() < 3 && begun.elapsed() < END_MAX {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let all = proc::tree(child.id());
+        assert_eq!(all.len(), 3, "the shell, its child and that one's sleep");
+        end(&mut child);
+        assert!(all.iter().all(|pid| proc::name(*pid).is_none()));
+        fs::remove_dir_all(folder).unwrap();
     }
 }
