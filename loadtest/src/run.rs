@@ -185,6 +185,7 @@ fn load(plan: &Plan, target: &Target, address: SocketAddr) -> io::Result<Load> {
         kinds: wanted.iter().map(|wanted| Kind::new(wanted, &common)).collect(),
         connections: scenario.connections,
         mode: scenario.mode(),
+        ramp: scenario.ramp,
         fresh: scenario.fresh_connections,
         slow: scenario.slow_reader(),
         abandon: scenario.abandon_after,

@@ -78,6 +78,9 @@ pub struct Scenario {
     /// How long a request may take.
     #[serde(deserialize_with = "duration", default = "half_a_minute")]
     pub timeout: Duration,
+    /// How long it takes until every connection of a closed loop has sent its first request.
+    #[serde(deserialize_with = "duration", default)]
+    pub ramp: Duration,
     /// A new connection for each request.
     #[serde(default)]
     pub fresh_connections: bool,
@@ -230,6 +233,9 @@ impl Scenario {
         if matches!(self.mode, ModeName::Open) && !(0.01..=1e7).contains(&self.rate) {
             return Err("`mode: open` needs a `rate` of requests a second".into());
         }
+        if matches!(self.mode, ModeName::Open) && !self.ramp.is_zero() {
+            return Err("`ramp` is for closed loops; an open one begins by its schedule".into());
+        }
         if self.slow_reader.is_some_and(|slow| !(1..=SLOW_BYTES_MAX).contains(&slow.bytes)) {
             return Err(format!("`slow_reader.bytes` must be 1 to {SLOW_BYTES_MAX}"));
         }
@@ -297,6 +303,7 @@ impl Scenario {
     /// Another rate for an open loop; a closed one becomes open by it.
     pub fn set_rate(&mut self, rate: f64) {
         self.mode = ModeName::Open;
+        self.ramp = Duration::ZERO;
         self.rate = rate;
     }
 

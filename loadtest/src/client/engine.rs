@@ -10,7 +10,7 @@ use super::connection::{Connection, State};
 use super::fault::Fault;
 use super::load::{Load, Mode};
 use super::request::{Outcome, nonce};
-use super::schedule::Schedule;
+use super::schedule::{Schedule, Spacing};
 use super::tally::Tally;
 use crate::sys::{Interest, Poller, Ready};
 
@@ -35,6 +35,9 @@ pub struct Engine {
     /// Requests that are due: their intended start.
     pub(super) backlog: VecDeque<u64>,
     schedule: Option<Schedule>,
+    /// First requests of a closed loop that are still to come.
+    beginnings: usize,
+    ramp: Schedule,
     /// Connections that rest after a failure, and until when.
     pub(super) resting: VecDeque<(u64, usize)>,
     pub(super) slow_timers: BinaryHeap<Reverse<(u64, usize)>>,
@@ -67,13 +70,16 @@ impl Engine {
             Mode::Closed | Mode::Hold => None,
         };
         // A closed loop begins with a request for every connection.
-        let at_once = if schedule.is_some() { 0 } else { load.connections };
+        let beginnings = if schedule.is_some() { 0 } else { load.connections };
+        let ramp = Schedule::new(beginnings as f64 / load.ramp.as_secs_f64().max(1e-9), Spacing::Even, 0);
         Ok(Self {
             poller: Poller::new(256)?,
             idle: (0..connections.len()).rev().collect(),
             connections,
-            backlog: std::iter::repeat_n(0, at_once).collect(),
+            backlog: VecDeque::new(),
             schedule,
+            beginnings,
+            ramp,
             resting: VecDeque::new(),
             slow_timers: BinaryHeap::new(),
             origin: Instant::now(),
@@ -176,12 +182,17 @@ impl Engine {
         let arrival = self.schedule.as_ref().filter(|_| !self.draining).map_or(u64::MAX, Schedule::next_ns);
         let slow = self.slow_timers.peek().map_or(u64::MAX, |Reverse((at, _))| *at);
         let rest = self.resting.front().map_or(u64::MAX, |(at, _)| *at);
-        end.min(arrival).min(slow).min(rest).min(self.next_sweep)
+        let beginning = if self.beginnings > 0 && !self.draining { self.ramp.next_ns() } else { u64::MAX };
+        end.min(arrival).min(beginning).min(slow).min(rest).min(self.next_sweep)
     }
 
     pub(super) fn take_arrivals(&mut self, now: u64) {
         if self.draining {
             return;
+        }
+        while self.beginnings > 0 && self.ramp.due(now).is_some() {
+            self.beginnings -= 1;
+            self.backlog.push_back(0);
         }
         let Some(schedule) = &mut self.schedule else { return };
         while let Some(intended) = schedule.due(now) {

@@ -39,6 +39,8 @@ pub struct Load {
     pub connections: usize,
     /// When requests start.
     pub mode: Mode,
+    /// The first requests of a closed loop are spread over this time; zero: all at once.
+    pub ramp: Duration,
     /// A new connection for each request.
     pub fresh: bool,
     /// Readers are slow.

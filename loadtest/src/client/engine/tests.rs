@@ -32,6 +32,7 @@ fn load(target: SocketAddr, model: &str, outcome: Outcome) -> Load {
         kinds: vec![Kind::new(&wanted, &common)],
         connections: 2,
         mode: Mode::Closed,
+        ramp: Duration::ZERO,
         fresh: false,
         slow: None,
         abandon: None,
@@ -213,4 +214,20 @@ fn a_held_stream_that_ends_is_no_longer_held() {
         let tally = run(&mut engine, 300);
         assert_eq!((engine.held(), engine.in_flight(), tally.requests), (0, 0, 2), "fresh: {fresh}");
     }
+}
+
+#[test]
+fn a_ramp_spreads_the_beginnings() {
+    let address = server("mock-json", |_, answer| (answer.to_vec(), true));
+    let ramp = Duration::from_millis(600);
+    let load = Load { ramp, connections: 12, ..load(address, "mock-json", Outcome::Whole) };
+    let mut engine = Engine::new(load).unwrap();
+    let mut opened = Vec::new();
+    for _ in 0..3 {
+        engine.run(Duration::from_millis(200), |_| false).unwrap();
+        opened.push(engine.tally().connects);
+    }
+    engine.run(Duration::from_millis(100), |_| false).unwrap();
+    assert!((3..=5).contains(&opened[0]) && (7..=9).contains(&opened[1]), "{opened:?}");
+    assert_eq!((engine.tally().connects, engine.tally().errors()), (12, 0));
 }
