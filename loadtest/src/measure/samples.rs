@@ -22,12 +22,12 @@ pub struct Samples {
 }
 
 impl Samples {
-    /// None yet. `often`: a figure that matters is made of them.
+    /// None yet.
     #[must_use]
-    pub fn new(duration: Duration, often: bool) -> Self {
+    pub fn new(duration: Duration) -> Self {
         let usual = (duration / SAMPLES_USUAL).max(INTERVAL_MIN);
         let wanted = (duration / SAMPLES_WANTED).max(INTERVAL_WANTED_MIN);
-        Self { interval: if often { usual.min(wanted) } else { usual }, next: Duration::ZERO, taken: Vec::new() }
+        Self { interval: usual.min(wanted), next: Duration::ZERO, taken: Vec::new() }
     }
 
     /// The time between two.
@@ -96,7 +96,8 @@ mod tests {
 
     fn samples(count: u64, held: impl Fn(u64) -> Option<u64>) -> Samples {
         let duration = Duration::from_secs(count);
-        let mut samples = Samples::new(duration, false);
+        let mut samples = Samples::new(duration);
+        samples.interval = Duration::from_secs(1);
         for at in 0..count {
             let value = held(at);
             let memory = value.map(|pss_kb| Memory { pss_kb, rss_kb: pss_kb * 2 });
@@ -133,11 +134,9 @@ mod tests {
 
     #[test]
     fn short_measurements_about_growth_have_enough_samples() {
-        for (seconds, often, least, most) in
-            [(2, true, 16, 21), (60, true, 55, 61), (2, false, 2, 3), (3600, true, 195, 201)]
-        {
+        for (seconds, least, most) in [(2, 16, 21), (60, 55, 61), (3600, 195, 201)] {
             let duration = Duration::from_secs(seconds);
-            let mut samples = Samples::new(duration, often);
+            let mut samples = Samples::new(duration);
             // The load runs in slices, each a little longer than asked for.
             let slice = samples.interval().min(Duration::from_millis(250)) + Duration::from_millis(3);
             let mut done = Duration::ZERO;
