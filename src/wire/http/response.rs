@@ -102,7 +102,7 @@ impl ResponseHead<'_> {
 /// Reads an answer head from the start of `buf`; `request` is the method it answers. `Ok(None)`: not whole yet.
 ///
 /// # Errors
-/// [`Kind::UpstreamInvalid`]: the connection is to be closed.
+/// `UpstreamInvalid`, with the rule that was broken: the connection is to be closed.
 pub fn parse<'s, 'b: 's>(
     buf: &'b [u8],
     request: Method,
