@@ -2,83 +2,26 @@
 // Helpers outside of test functions may fail like tests do.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::path::PathBuf;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-const BINARY: &str = env!("CARGO_BIN_EXE_loadtest");
+mod support;
 
-fn loadtest(arguments: &[&str]) -> Output {
-    Command::new(BINARY)
-        .args([&["run"], arguments, &["--rounds", "1", "--no-pin", "--json", "-"]].concat())
-        .output()
-        .unwrap()
-}
-
-/// Runs a scenario and returns the exit status and the JSON report.
-fn run(arguments: &[&str]) -> (i32, serde_json::Value) {
-    let output = loadtest(arguments);
-    let text = String::from_utf8(output.stdout).unwrap();
-    let report = serde_json::from_str(&text)
-        .unwrap_or_else(|error| panic!("{error}: {text} {}", String::from_utf8_lossy(&output.stderr)));
-    (output.status.code().unwrap(), report)
-}
-
-fn figure(report: &serde_json::Value, name: &str) -> f64 {
-    report["subjects"][0]["median"][name].as_f64().unwrap_or_else(|| panic!("{name} in {report}"))
-}
+use support::{BINARY, Process, Scenario, Upstream, figure, one_round, run};
 
 fn faults(report: &serde_json::Value) -> &serde_json::Value {
     &report["subjects"][0]["faults"]
 }
 
-/// A process that ends with the test.
-struct Process(Child);
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn upstream() -> (Process, SocketAddr) {
-    let mut child =
-        Command::new(BINARY).args(["upstream", "--listen", "127.0.0.1:0"]).stdout(Stdio::piped()).spawn().unwrap();
-    let mut line = String::new();
-    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-    let address = line.trim().rsplit('/').next().unwrap().parse().unwrap();
-    (Process(child), address)
-}
-
-/// A scenario file that ends with the test.
-struct Scenario(PathBuf);
-
-impl Scenario {
-    fn new(requests: &str, more: &str) -> Self {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let file = std::env::temp_dir().join(format!("loadtest-detects-{}-{number}.yaml", std::process::id()));
-        let text = format!(
-            "name: x\nabout: x\nconnections: 2\nduration: 500ms\nwarmup: 100ms\nrequests:\n  - {requests}\nbounds: {{errors: 0}}\n{more}"
-        );
-        std::fs::write(&file, text).unwrap();
-        Self(file)
-    }
-
-    fn name(&self) -> &str {
-        self.0.to_str().unwrap()
-    }
-}
-
-impl Drop for Scenario {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
-    }
+/// A short scenario with these requests, and `more`.
+fn scenario(requests: &str, more: &str) -> Scenario {
+    Scenario::of(&format!(
+        "name: x\nabout: x\nconnections: 2\nduration: 500ms\nwarmup: 100ms\nrequests:\n  - {requests}\nbounds: {{errors: 0}}\n{more}"
+    ))
 }
 
 /// What the proxy does with an answer, all of which has come: bytes to pass on, or nothing.
@@ -143,9 +86,10 @@ fn change(bytes: Vec<u8>, from: &str, to: &str) -> Deed {
 
 /// A run of `requests` through the proxy.
 fn through(tamper: Tamper, requests: &str, more: &[&str]) -> (i32, serde_json::Value) {
-    let (_upstream, address) = upstream();
-    let (scenario, url) = (Scenario::new(requests, ""), proxy(address, tamper));
-    run(&[&[scenario.name(), "--url", &url, "--thinking", "kept"], more].concat())
+    let upstream = Upstream::start();
+    let address = upstream.address;
+    let (scenario, url) = (scenario(requests, ""), proxy(address, tamper));
+    run(&[&[scenario.path(), "--url", &url, "--thinking", "kept"], more].concat())
 }
 
 #[test]
@@ -206,9 +150,10 @@ fn faults_in_the_warm_up_count() {
     assert_eq!((status, faults(&report)), (1, &serde_json::json!({"text": 1})));
     assert!(report["subjects"][0]["samples"][0].as_str().unwrap().starts_with("text"), "in words too");
     // Streams that are to be held have a warm-up too.
-    let (_upstream, address) = upstream();
-    let scenario = Scenario::new("{model: mock-stream-e2}", "mode: hold\ntimeout: 300ms\n");
-    let (_, report) = run(&[scenario.name(), "--url", &proxy(address, first), "--thinking", "kept"]);
+    let upstream = Upstream::start();
+    let address = upstream.address;
+    let scenario = scenario("{model: mock-stream-e2}", "mode: hold\ntimeout: 300ms\n");
+    let (_, report) = run(&[scenario.path(), "--url", &proxy(address, first), "--thinking", "kept"]);
     assert_eq!(faults(&report)["text"], 1, "{report}");
 }
 
@@ -240,13 +185,13 @@ fn requests_that_were_asked_for_and_not_made_are_said() {
 
 #[test]
 fn a_pid_that_is_not_the_proxys_is_asked_about() {
-    let (_upstream, address) = upstream();
+    let upstream = Upstream::start();
+    let address = upstream.address;
     let other = Process(Command::new("sleep").arg("60").spawn().unwrap());
     let (url, pid) = (format!("http://{address}"), other.0.id().to_string());
-    let (flow, hold) =
-        (Scenario::new("{model: mock-json}", ""), Scenario::new("{model: mock-stream-hold60}", "mode: hold\n"));
+    let (flow, hold) = (scenario("{model: mock-json}", ""), scenario("{model: mock-stream-hold60}", "mode: hold\n"));
     for scenario in [&flow, &hold] {
-        let output = loadtest(&[scenario.name(), "--url", &url, "--pid", &pid]);
+        let output = one_round(&[scenario.path(), "--url", &url, "--pid", &pid]);
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(1), "{said}");
         assert!(said.contains(&format!("process {pid} (sleep)")) && said.contains("the proxy's process?"), "{said}");
@@ -255,8 +200,9 @@ fn a_pid_that_is_not_the_proxys_is_asked_about() {
 
 #[test]
 fn an_address_that_is_taken_is_not_measured() {
-    let (_upstream, address) = upstream();
-    let output = loadtest(&["json", "--url", &format!("http://{address}"), "--spawn", "sleep 60"]);
+    let upstream = Upstream::start();
+    let address = upstream.address;
+    let output = one_round(&["json", "--url", &format!("http://{address}"), "--spawn", "sleep 60"]);
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&output.stderr).contains("already"));
 }
@@ -271,7 +217,7 @@ fn free() -> (SocketAddr, String) {
 fn a_command_that_leaves_its_work_to_another_is_refused() {
     let (address, url) = free();
     let spawn = format!("sh -c '{BINARY} upstream --listen {address} & sleep 0.3'");
-    let output = loadtest(&["json", "--url", &url, "--spawn", &spawn, "--duration", "2s", "--warmup", "100ms"]);
+    let output = one_round(&["json", "--url", &url, "--spawn", &spawn, "--duration", "2s", "--warmup", "100ms"]);
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(1), "{said}");
     // While it starts, or at the end of the measurement: it is a zombie then.
@@ -295,11 +241,11 @@ fn a_wrapper_is_measured_with_its_children_and_ended_with_them() {
 fn short_runs_about_growth_are_judged() {
     let spawn = format!("{BINARY} upstream --listen {{listen}}");
     let growth = "  memory_growth_percent: 1000000\n  descriptors_growth: 50\n";
-    let scenario = Scenario::new("{model: mock-json}", "");
+    let scenario = scenario("{model: mock-json}", "");
     let text =
-        std::fs::read_to_string(scenario.name()).unwrap().replace("bounds: {errors: 0}\n", "bounds:\n  errors: 0\n");
-    std::fs::write(scenario.name(), text + growth).unwrap();
-    let (status, report) = run(&[scenario.name(), "--spawn", &spawn, "--duration", "2s", "--thinking", "kept"]);
+        std::fs::read_to_string(scenario.path()).unwrap().replace("bounds: {errors: 0}\n", "bounds:\n  errors: 0\n");
+    std::fs::write(scenario.path(), text + growth).unwrap();
+    let (status, report) = run(&[scenario.path(), "--spawn", &spawn, "--duration", "2s", "--thinking", "kept"]);
     assert_eq!(status, 0, "{report}");
     assert!(figure(&report, "descriptors_growth").abs() < 5.0, "{report}");
     // Its value says nothing here: the binary's pages are shared with the tests that run beside this one.

@@ -2,65 +2,24 @@
 // Helpers outside of test functions may fail like tests do.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::Output;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-const BINARY: &str = env!("CARGO_BIN_EXE_loadtest");
+mod support;
 
-fn loadtest(arguments: &[&str]) -> Output {
-    Command::new(BINARY).args(arguments).output().unwrap()
-}
+use support::{BINARY, Upstream, figure, loadtest, run};
 
-/// Runs a scenario and returns the exit status and the JSON report.
-fn run(arguments: &[&str]) -> (i32, serde_json::Value) {
-    let output = loadtest(&[&["run"], arguments, &["--rounds", "1", "--no-pin", "--json", "-"]].concat());
-    let text = String::from_utf8(output.stdout).unwrap();
-    let report = serde_json::from_str(&text)
-        .unwrap_or_else(|error| panic!("{error}: {text} {}", String::from_utf8_lossy(&output.stderr)));
-    (output.status.code().unwrap(), report)
+/// The answer of the mock server to who asks what it has counted.
+fn stats(upstream: &Upstream) -> serde_json::Value {
+    let text = upstream.exchange("GET /loadtest/stats HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    serde_json::from_str(text.split("\r\n\r\n").nth(1).unwrap()).unwrap()
 }
 
 /// The quickest scenario without a proxy, and `more`.
 fn quickly(more: &[&str]) -> Output {
     loadtest(&[&["run", "json", "--versus", "direct", "--rounds", "1", "--no-pin"], more].concat())
-}
-
-fn figure(report: &serde_json::Value, name: &str) -> f64 {
-    report["subjects"][0]["median"][name].as_f64().unwrap_or_else(|| panic!("{name} in {report}"))
-}
-
-/// `loadtest upstream` as a process that ends with the test.
-struct Upstream {
-    child: Child,
-    address: SocketAddr,
-}
-
-impl Upstream {
-    fn start() -> Self {
-        let mut child =
-            Command::new(BINARY).args(["upstream", "--listen", "127.0.0.1:0"]).stdout(Stdio::piped()).spawn().unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let address = line.trim().rsplit('/').next().unwrap().parse().unwrap();
-        Self { child, address }
-    }
-
-    fn stats(&self) -> serde_json::Value {
-        let mut stream = TcpStream::connect(self.address).unwrap();
-        stream.write_all(b"GET /loadtest/stats HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
-        let mut text = String::new();
-        stream.read_to_string(&mut text).unwrap();
-        serde_json::from_str(text.split("\r\n\r\n").nth(1).unwrap()).unwrap()
-    }
-}
-
-impl Drop for Upstream {
-    fn drop(&mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-    }
 }
 
 /// A pass-through that changes the upstream's bytes; connections in turn, each as long as the client likes.
@@ -152,7 +111,7 @@ fn counts_are_exact() {
     let url = format!("http://{}", upstream.address);
     let (_, report) = run(&["churn", "--url", &url, "--requests", "25", "--connections", "3"]);
     assert_eq!((figure(&report, "requests"), figure(&report, "connects")), (25.0, 25.0));
-    let stats = upstream.stats();
+    let stats = stats(&upstream);
     assert_eq!((&stats["requests"], &stats["completed"], &stats["aborted"]), (&25.into(), &25.into(), &0.into()));
 }
 
@@ -248,7 +207,7 @@ fn a_spawned_process_is_measured_and_ended() {
 #[test]
 fn a_running_process_is_measured_by_its_number() {
     let upstream = Upstream::start();
-    let (url, pid) = (format!("http://{}", upstream.address), upstream.child.id().to_string());
+    let (url, pid) = (format!("http://{}", upstream.address), upstream.pid().to_string());
     let (_, report) = run(&[
         "stream",
         "--url",

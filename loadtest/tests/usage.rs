@@ -2,22 +2,17 @@
 // Helpers outside of test functions may fail like tests do.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpStream};
-use std::path::PathBuf;
-use std::process::{Child, Command, Output, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-const BINARY: &str = env!("CARGO_BIN_EXE_loadtest");
+mod support;
+
+use support::{BINARY, Scenario, Upstream, loadtest, report, temporary};
+
 /// Wrong usage.
 const USAGE: i32 = 2;
-
-fn loadtest(arguments: &[&str]) -> Output {
-    Command::new(BINARY).args(arguments).output().unwrap()
-}
 
 fn status(output: &Output) -> i32 {
     output.status.code().unwrap()
@@ -31,9 +26,7 @@ fn complaint(output: &Output) -> String {
 fn run(arguments: &[&str]) -> (i32, Value, String) {
     let short = ["--no-pin", "--warmup", "50ms", "--duration", "200ms", "--json", "-"];
     let output = loadtest(&[&["run"], arguments, &short].concat());
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let report = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text} {}", complaint(&output)));
-    (status(&output), report, complaint(&output))
+    (status(&output), report(&output), complaint(&output))
 }
 
 fn figure<'a>(report: &'a Value, subject: usize, name: &str) -> &'a Value {
@@ -46,72 +39,17 @@ fn verdict<'a>(report: &'a Value, name: &str) -> &'a Value {
     bounds.iter().find(|bound| bound["figure"] == name).unwrap_or_else(|| panic!("no bound on {name} in {report}"))
 }
 
-/// A name in a folder for temporary files that nobody else has.
-fn temporary(name: &str) -> PathBuf {
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    let number = NEXT.fetch_add(1, Ordering::Relaxed);
-    std::env::temp_dir().join(format!("loadtest-usage-{}-{number}-{name}", std::process::id()))
+/// A scenario with `rest` in it.
+fn scenario(rest: &str) -> Scenario {
+    Scenario::of(&format!("name: own\nabout: x\nconnections: 2\nduration: 1s\n{rest}\n"))
 }
 
-/// A scenario that ends with the test.
-struct Scenario(PathBuf);
-
-impl Scenario {
-    fn new(rest: &str) -> Self {
-        let file = temporary("scenario.yaml");
-        std::fs::write(&file, format!("name: own\nabout: x\nconnections: 2\nduration: 1s\n{rest}\n")).unwrap();
-        Self(file)
-    }
-
-    fn path(&self) -> &str {
-        self.0.to_str().unwrap()
-    }
-}
-
-impl Drop for Scenario {
-    fn drop(&mut self) {
-        std::fs::remove_file(&self.0).unwrap();
-    }
-}
-
-/// `loadtest upstream` as a process that ends with the test.
-struct Upstream {
-    child: Child,
-    address: SocketAddr,
-}
-
-impl Upstream {
-    fn start() -> Self {
-        let mut child =
-            Command::new(BINARY).args(["upstream", "--listen", "127.0.0.1:0"]).stdout(Stdio::piped()).spawn().unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let address = line.trim().rsplit('/').next().unwrap().parse().unwrap();
-        Self { child, address }
-    }
-
-    fn url(&self) -> String {
-        format!("http://{}", self.address)
-    }
-
-    fn ask(&self, model: &str) -> String {
-        let body = json!({ "model": model }).to_string();
-        let mut stream = TcpStream::connect(self.address).unwrap();
-        let length = body.len();
-        let head =
-            format!("POST /v1/chat/completions HTTP/1.1\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n");
-        stream.write_all((head + &body).as_bytes()).unwrap();
-        let mut text = String::new();
-        stream.read_to_string(&mut text).unwrap();
-        text
-    }
-}
-
-impl Drop for Upstream {
-    fn drop(&mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-    }
+/// What the mock server says to a request for `model`.
+fn ask(upstream: &Upstream, model: &str) -> String {
+    let body = json!({ "model": model }).to_string();
+    let length = body.len();
+    let head = format!("POST /v1/chat/completions HTTP/1.1\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n");
+    upstream.exchange(&(head + &body))
 }
 
 #[test]
@@ -170,11 +108,11 @@ fn a_bound_that_was_asked_for_must_be_measured() {
 #[test]
 fn a_peer_with_errors_is_no_yardstick() {
     // A cut answer is an error of whoever gives it.
-    let scenario = Scenario::new(
+    let own = scenario(
         "requests: [{model: mock-json-b1024}, {model: mock-json-cut1}]\nbounds: {latency_p50_us: 1000 x direct}",
     );
     let spawn = format!("{BINARY} upstream --listen {{listen}}");
-    let (status, report, said) = run(&[scenario.path(), "--spawn", &spawn, "--versus", "direct", "--rounds", "1"]);
+    let (status, report, said) = run(&[own.path(), "--spawn", &spawn, "--versus", "direct", "--rounds", "1"]);
     assert!(figure(&report, 1, "errors").as_f64().unwrap() > 0.0, "{report}");
     assert_eq!(status, 1, "{report}");
     let void = verdict(&report, "latency_p50_us")["void"].as_str().unwrap();
@@ -195,7 +133,7 @@ fn no_core_is_claimed_for_what_was_not_started() {
     let unknown = pinning(&["--url", &url]);
     assert!(unknown.starts_with("proxy where it runs, client on "), "{unknown}");
     assert!(!unknown.contains("mock server"), "{unknown}");
-    let pid = upstream.child.id();
+    let pid = upstream.pid();
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let allowed = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:")).unwrap().trim();
     let known = pinning(&["--url", &url, "--pid", &pid.to_string()]);
@@ -300,8 +238,8 @@ fn mistakes_in_a_scenario_are_wrong_usage() {
         ("requests: [{model: mock-json}]\nbounds: {errors: -1}", "bounds.errors"),
         ("requests: [{model: mock-json}]\nbounds: {errors: nan x nginx}", "factor"),
     ] {
-        let scenario = Scenario::new(rest);
-        let output = loadtest(&["run", scenario.path(), "--versus", "direct", "--rounds", "1"]);
+        let own = scenario(rest);
+        let output = loadtest(&["run", own.path(), "--versus", "direct", "--rounds", "1"]);
         assert_eq!(status(&output), USAGE, "{rest}: {}", complaint(&output));
         assert!(complaint(&output).contains(word), "{rest}: {}", complaint(&output));
     }
@@ -310,13 +248,13 @@ fn mistakes_in_a_scenario_are_wrong_usage() {
 #[test]
 fn the_mock_server_refuses_answers_beyond_its_limit_and_takes_the_longest_request() {
     let upstream = Upstream::start();
-    let answer = upstream.ask("mock-stream-e100000-b65536");
+    let answer = ask(&upstream, "mock-stream-e100000-b65536");
     assert!(answer.starts_with("HTTP/1.1 400 ") && answer.contains("MiB"), "{}", &answer[..answer.len().min(300)]);
-    assert!(upstream.ask("mock-json").starts_with("HTTP/1.1 200 "));
+    assert!(ask(&upstream, "mock-json").starts_with("HTTP/1.1 200 "));
     let output = loadtest(&["upstream", "--listen", "127.0.0.1:0", "--script", "mock-stream-e100000-b65536"]);
     assert_eq!(status(&output), USAGE);
-    let scenario = Scenario::new("requests: [{model: mock-json, body_bytes: 16777216}]\nbounds: {errors: 0}");
-    let output = loadtest(&["run", scenario.path(), "--url", &upstream.url(), "--rounds", "1", "--requests", "2"]);
+    let own = scenario("requests: [{model: mock-json, body_bytes: 16777216}]\nbounds: {errors: 0}");
+    let output = loadtest(&["run", own.path(), "--url", &upstream.url(), "--rounds", "1", "--requests", "2"]);
     assert_eq!(status(&output), 0, "{}", String::from_utf8_lossy(&output.stdout));
 }
 

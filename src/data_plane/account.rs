@@ -1,7 +1,7 @@
 //! Step 7: what a request cost and how it ended, counted once; and what is written down of it.
 
 use super::{
-    clock::rfc3339,
+    clock::{Micros, rfc3339},
     core::Core,
     downstream::Downstream,
     exchange::Exchange,
@@ -51,18 +51,13 @@ pub fn close(down: &mut Downstream<'_>, exchange: Box<Exchange>) {
 
 fn access_line(out: &mut Vec<u8>, down: &Downstream<'_>, exchange: &Exchange, status: u16, outcome: Outcome, now: u64) {
     use std::io::Write;
-    let clock = &down.core.clock;
     let ms = |from: u64, to: u64| to.saturating_sub(from) as f64 / 1_000.0;
-    let time = rfc3339(clock.wall_us(exchange.started));
-    // Writing to a vector cannot fail.
-    let _ = write!(out, "{{\"time\":\"{}\",\"id\":", std::str::from_utf8(&time).unwrap_or_default());
-    string(out, &exchange.id);
-    let _ = write!(out, ",\"client\":\"{}\",\"request\":", down.peer.ip());
-    string(out, exchange.line.as_deref().unwrap_or_default());
+    begin_line(out, down, exchange.started, Some(&exchange.id), exchange.line.as_deref().unwrap_or_default());
     if let Some(model) = &exchange.model {
         out.extend_from_slice(b",\"model\":");
         string(out, model);
     }
+    // Writing to a vector cannot fail.
     let _ = write!(
         out,
         ",\"endpoint\":\"{}\",\"status\":{status},\"outcome\":\"{}\",\"received\":{},\"sent\":{},\"ms\":{:.3}",
@@ -90,6 +85,20 @@ fn access_line(out: &mut Vec<u8>, down: &Downstream<'_>, exchange: &Exchange, st
     out.extend_from_slice(b"}\n");
 }
 
+/// Who asked for what, and when.
+fn begin_line(out: &mut Vec<u8>, down: &Downstream<'_>, at: Micros, id: Option<&str>, request: &str) {
+    use std::io::Write;
+    let time = rfc3339(down.core.clock.wall_us(at));
+    // Writing to a vector cannot fail.
+    let _ = write!(out, "{{\"time\":\"{}\"", std::str::from_utf8(&time).unwrap_or_default());
+    if let Some(id) = id {
+        out.extend_from_slice(b",\"id\":");
+        string(out, id);
+    }
+    let _ = write!(out, ",\"client\":\"{}\",\"request\":", down.peer.ip());
+    string(out, request);
+}
+
 /// A request that could not be read: what it said where its line should stand, and the rule it broke.
 pub fn refused(down: &Downstream<'_>, kind: Kind, rule: &str) {
     use std::io::Write;
@@ -100,10 +109,8 @@ pub fn refused(down: &Downstream<'_>, kind: Kind, rule: &str) {
         return;
     }
     core.journal.line(Book::Access, |out| {
-        let time = rfc3339(core.clock.wall_us(core.clock.now()));
-        let _ = write!(out, "{{\"time\":\"{}\"", std::str::from_utf8(&time).unwrap_or_default());
-        let _ = write!(out, ",\"client\":\"{}\",\"request\":", down.peer.ip());
-        string(out, &String::from_utf8_lossy(request_line(down.input.bytes())));
+        let said = String::from_utf8_lossy(request_line(down.input.bytes()));
+        begin_line(out, down, core.clock.now(), None, &said);
         let _ = write!(
             out,
             ",\"endpoint\":\"{}\",\"status\":{},\"outcome\":\"{}\",\"error\":\"{}\"",

@@ -248,26 +248,12 @@ fn media_type(head: &[u8]) -> &[u8] {
 mod tests {
     use super::*;
     use crate::client::check::{Strictness, Thinking};
-    use crate::client::request::{Common, Wanted, nonce};
+    use crate::client::request::nonce;
     use crate::script::Script;
     use crate::script::answer::Answer;
 
     fn kind(model: &str, outcome: Outcome) -> Kind {
-        kind_for(model, outcome, Strictness::Bytes, Thinking::Kept)
-    }
-
-    fn kind_for(model: &str, outcome: Outcome, strictness: Strictness, thinking: Thinking) -> Kind {
-        let wanted = Wanted {
-            model: model.into(),
-            script: Script::parse(model).unwrap(),
-            dialect: Dialect::OpenAi,
-            body_bytes: 300,
-            outcome,
-            weight: 1,
-        };
-        let common =
-            Common { host: "h".into(), fields: Vec::new(), prefix: String::new(), strictness, thinking, close: false };
-        Kind::new(&wanted, &common)
+        Kind::of_model(model, outcome, Strictness::Bytes, Thinking::Kept)
     }
 
     fn answer(model: &str) -> Vec<u8> {
@@ -362,7 +348,7 @@ mod tests {
         let done = "e\r\ndata: [DONE]\n\n\r\n";
         let marked = cut_and_ended("mock-stream-e3-cut2", |text| text + done);
         assert_eq!(judge(&broken, &[&marked]), Err(Fault::HiddenFailure), "an end mark of the proxy's");
-        let text = kind_for("mock-stream-e3", Outcome::Broken, Strictness::Text, Thinking::Kept);
+        let text = Kind::of_model("mock-stream-e3", Outcome::Broken, Strictness::Text, Thinking::Kept);
         let finish = "data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n";
         let finished =
             cut_and_ended("mock-stream-e3-cut2", |text| text + &format!("{:x}\r\n{finish}\r\n", finish.len()) + done);
@@ -395,7 +381,7 @@ mod tests {
         assert_eq!(judge(&broken, &[change(".00001 h", ".00001 x").as_bytes()]), Err(Fault::Text));
         assert_eq!(judge(&broken, &[change("00000007.", "ffff0007.").as_bytes()]), Err(Fault::Foreign));
         assert_eq!(judge(&broken, &[change("chatcmpl-1", "chatcmpl-2").as_bytes()]), Err(Fault::Envelope));
-        let stripped = kind_for("mock-stream-e3-think1", Outcome::Broken, Strictness::Text, Thinking::Stripped);
+        let stripped = Kind::of_model("mock-stream-e3-think1", Outcome::Broken, Strictness::Text, Thinking::Stripped);
         assert_eq!(judge(&stripped, &[&answer("mock-stream-e3-think1-cut2")]), Err(Fault::Leak));
         assert_eq!(judge(&broken, &[b"HTTP/1.1 204 No\r\n\r\n"]), Err(Fault::Status));
     }
@@ -404,7 +390,7 @@ mod tests {
     fn errors_do_not_show_thinking() {
         let body = "HTTP/1.1 503 X\r\nContent-Length: 2\r\n\r\n~x";
         for outcome in [Outcome::Status(vec![503]), Outcome::Broken, Outcome::WholeOrStatus, Outcome::Stalled] {
-            let kind = |thinking| kind_for("mock-json", outcome.clone(), Strictness::Text, thinking);
+            let kind = |thinking| Kind::of_model("mock-json", outcome.clone(), Strictness::Text, thinking);
             assert_eq!(judge(&kind(Thinking::Stripped), &[body.as_bytes()]), Err(Fault::Leak), "{outcome:?}");
             assert_eq!(judge(&kind(Thinking::Kept), &[body.as_bytes()]), Ok(()), "{outcome:?}");
         }
@@ -416,7 +402,7 @@ mod tests {
             let with = |kind: &str| String::from_utf8(answer(model)).unwrap().replace(own, kind);
             for strictness in [Strictness::Framing, Strictness::Text, Strictness::Bytes] {
                 let judge = |kind: &str| {
-                    judge(&kind_for(model, Outcome::Whole, strictness, Thinking::Kept), &[with(kind).as_bytes()])
+                    judge(&Kind::of_model(model, Outcome::Whole, strictness, Thinking::Kept), &[with(kind).as_bytes()])
                 };
                 let wrong = if strictness == Strictness::Framing { Ok(()) } else { Err(Fault::Envelope) };
                 assert_eq!(judge(&format!("{}; charset=utf-8", own.to_uppercase())), Ok(()));

@@ -124,6 +124,22 @@ impl Kind {
         }
     }
 
+    /// A small kind for tests: what a mock model says in the OpenAI dialect.
+    #[cfg(test)]
+    pub fn of_model(model: &str, outcome: Outcome, strictness: Strictness, thinking: Thinking) -> Self {
+        let wanted = Wanted {
+            model: model.into(),
+            script: Script::parse(model).unwrap(),
+            dialect: Dialect::OpenAi,
+            body_bytes: 300,
+            outcome,
+            weight: 1,
+        };
+        let common =
+            Common { host: "h".into(), fields: Vec::new(), prefix: String::new(), strictness, thinking, close: false };
+        Self::new(&wanted, &common)
+    }
+
     /// The request with this nonce, into `out`.
     pub fn fill(&self, nonce: [u8; NONCE_BYTES], out: &mut Vec<u8>) {
         out.clear();

@@ -76,14 +76,13 @@ pub async fn fly(core: Rc<Core>, leader: Leader, errand: Errand) {
         _ => Some(Unstorable::Unfinished),
     };
     match unkept {
-        Some(why) => {
-            core.shared.cache.unkept(why);
-            core.shared.flights.remove(&flight);
-            flight.settle(&|index, id| core.bells.ring(index, id));
-        }
+        Some(why) => core.shared.cache.unkept(why),
         // Its log is held until it has been read.
         None => settled(&core, &flight).await,
     }
+    // The keeper has done this already, unless it died of what it read.
+    core.shared.flights.remove(&flight);
+    flight.settle(&|index, id| core.bells.ring(index, id));
     core.bells.forget(flight.id);
 }
 

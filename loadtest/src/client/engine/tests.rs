@@ -4,32 +4,17 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use super::*;
 use crate::client::check::{Strictness, Thinking};
 use crate::client::load::Sameness;
-use crate::client::request::{Common, Kind, Wanted};
+use crate::client::request::Kind;
 use crate::client::schedule::Spacing;
 use crate::script::answer::Answer;
 use crate::script::{Dialect, Script};
+use crate::upstream::Mock;
 
 fn load(target: SocketAddr, model: &str, outcome: Outcome) -> Load {
-    let wanted = Wanted {
-        model: model.into(),
-        script: Script::parse(model).unwrap(),
-        dialect: Dialect::OpenAi,
-        body_bytes: 300,
-        outcome,
-        weight: 1,
-    };
-    let common = Common {
-        host: "h".into(),
-        fields: Vec::new(),
-        prefix: String::new(),
-        strictness: Strictness::Text,
-        thinking: Thinking::Kept,
-        close: false,
-    };
     Load {
         target,
         sources: Vec::new(),
-        kinds: vec![Kind::new(&wanted, &common)],
+        kinds: vec![Kind::of_model(model, outcome, Strictness::Text, Thinking::Kept)],
         connections: 2,
         mode: Mode::Closed,
         ramp: Duration::ZERO,
@@ -40,6 +25,17 @@ fn load(target: SocketAddr, model: &str, outcome: Outcome) -> Load {
         sameness: Sameness::Unique,
         requests_max: None,
     }
+}
+
+fn mock() -> Mock {
+    let settings = crate::upstream::Settings {
+        listen: "127.0.0.1:0".parse().unwrap(),
+        fallback: "mock-json".into(),
+        turn: 1,
+        core: None,
+        outage: None,
+    };
+    Mock::start(&settings).unwrap()
 }
 
 /// What a server does with a request: the bytes it sends, and whether it then waits for the next one (or closes).
@@ -146,14 +142,7 @@ fn an_answer_held_back_is_late_and_a_long_one_is_no_fault() {
     let window = run(&mut engine, 1100);
     assert_eq!(window.errors(), 0);
     assert!((900_000.0..1_100_000.0).contains(&window.lateness.max_micros()), "{}", window.lateness.max_micros());
-    let mock = crate::upstream::Mock::start(&crate::upstream::Settings {
-        listen: "127.0.0.1:0".parse().unwrap(),
-        fallback: "mock-json".into(),
-        turn: 1,
-        core: None,
-        outage: None,
-    })
-    .unwrap();
+    let mock = mock();
     let mut engine = Engine::new(load(mock.address, "mock-stream-e1000-p10", Outcome::Whole)).unwrap();
     let mut tally = run(&mut engine, 200);
     tally.merge_drain(&engine.drain().unwrap());
@@ -198,14 +187,7 @@ fn a_held_stream_that_ends_is_no_longer_held() {
     let mut engine = Engine::new(hold.clone()).unwrap();
     run(&mut engine, 200);
     assert_eq!(engine.held(), 2);
-    let mock = crate::upstream::Mock::start(&crate::upstream::Settings {
-        listen: "127.0.0.1:0".parse().unwrap(),
-        fallback: "mock-json".into(),
-        turn: 1,
-        core: None,
-        outage: None,
-    })
-    .unwrap();
+    let mock = mock();
     let mut kinds = hold.kinds.clone();
     kinds[0] = load(mock.address, "mock-stream-e3-p30", Outcome::Whole).kinds.remove(0);
     for fresh in [false, true] {
